@@ -1,0 +1,222 @@
+"""Where each artefact lives, on a disk or an object store, behind one root URI.
+
+An artefact is a folder of files; a job's *unit of work* is one file. A file becomes visible only whole (written under
+a hidden name, then published), so a unit is done exactly when its file exists: a killed job starts again, sees what
+is there, and does the rest.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import posixpath
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.dataset as pds
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from knowlip.errors import WorkspaceError
+
+__all__ = ["Workspace"]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A root folder or bucket prefix that holds every artefact; cheap to pickle and to make.
+
+    Args:
+        root: A path, or a URI that pyarrow knows (``s3://bucket/prefix``, ``gs://…``, ``file:///…``).
+            ``AWS_ENDPOINT_URL`` is honoured for ``s3://``.
+    """
+
+    root: str
+
+    @cached_property
+    def _opened(self) -> tuple[pafs.FileSystem, str]:
+        try:
+            return _open(self.root)
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            raise WorkspaceError(
+                f"cannot be opened ({error})",
+                where=f"workspace {self.root}",
+                fix="give a folder or an s3:// or gs:// URI",
+            ) from error
+
+    def __getstate__(self) -> dict[str, str]:
+        """Leave open connections behind when pickled."""
+        return {"root": self.root}
+
+    @property
+    def filesystem(self) -> pafs.FileSystem:
+        """The pyarrow filesystem of the root."""
+        return self._opened[0]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the root is a folder of this machine."""
+        return isinstance(self.filesystem, pafs.LocalFileSystem)
+
+    def path(self, *parts: str) -> str:
+        """Join parts below the root, as the filesystem wants them."""
+        return posixpath.join(self._opened[1], *parts)
+
+    def uri(self, *parts: str) -> str:
+        """Join parts below the root, as a person or another library wants them."""
+        return posixpath.join(self.root, *parts)
+
+    def local(self, *parts: str) -> Path:
+        """Return a path of this machine.
+
+        Raises:
+            WorkspaceError: The workspace is an object store.
+        """
+        if not self.is_local:
+            raise WorkspaceError("is not on a local disk", where=f"workspace {self.root}", fix="give a folder")
+        return Path(self.path(*parts))
+
+    def exists(self, *parts: str) -> bool:
+        """Whether a file or folder is there."""
+        info = self.filesystem.get_file_info(self.path(*parts))
+        return bool(info.type != pafs.FileType.NotFound)
+
+    def files(self, *parts: str, suffix: str = ".parquet") -> list[str]:
+        """List the published files directly below a folder, as sorted names without the folder.
+
+        Hidden names (``.`` and ``_`` first) are unpublished or belong to a sub-artefact, and are left out.
+        """
+        selector = pafs.FileSelector(self.path(*parts), allow_not_found=True)
+        found = self.filesystem.get_file_info(selector)
+        names = [info.base_name for info in found if info.type == pafs.FileType.File]
+        return sorted(name for name in names if name.endswith(suffix) and name[0] not in "._")
+
+    def write_bytes(self, data: bytes, *parts: str) -> None:
+        """Publish a file: it is there whole, or not at all."""
+        with self._publishing(*parts) as stream:
+            stream.write(data)
+
+    def read_bytes(self, *parts: str) -> bytes:
+        """Read a file whole.
+
+        Raises:
+            WorkspaceError: It is not there.
+        """
+        try:
+            with self.filesystem.open_input_stream(self.path(*parts)) as stream:
+                return bytes(stream.read())
+        except FileNotFoundError as error:
+            raise self._absent(*parts) from error
+
+    def write_table(
+        self, table: pa.Table, *parts: str, row_group_size: int | None = None, use_dictionary: bool = True
+    ) -> None:
+        """Publish a Parquet file (zstd)."""
+        with self._publishing(*parts) as stream:
+            pq.write_table(
+                table,
+                stream,
+                compression="zstd",
+                row_group_size=row_group_size,
+                use_dictionary=use_dictionary,
+            )
+
+    def read_table(
+        self, *parts: str, columns: list[str] | None = None, where: pds.Expression | None = None
+    ) -> pa.Table:
+        """Read a Parquet file, or all the files of a folder, as one table.
+
+        Raises:
+            WorkspaceError: Nothing is there.
+        """
+        return self.dataset(*parts).to_table(columns=columns, filter=where)
+
+    def dataset(self, *parts: str) -> pds.Dataset:
+        """Open a Parquet file or the published files of a folder, lazily.
+
+        Raises:
+            WorkspaceError: Nothing is there.
+        """
+        info = self.filesystem.get_file_info(self.path(*parts))
+        if info.type == pafs.FileType.File:
+            sources = [self.path(*parts)]
+        else:
+            sources = [self.path(*parts, name) for name in self.files(*parts)]
+        if not sources:
+            raise self._absent(*parts)
+        return pds.dataset(sources, filesystem=self.filesystem, format="parquet")
+
+    def delete(self, *parts: str) -> None:
+        """Remove a file or a folder with all in it; nothing happens where nothing is."""
+        info = self.filesystem.get_file_info(self.path(*parts))
+        if info.type == pafs.FileType.Directory:
+            self.filesystem.delete_dir(self.path(*parts))
+        elif info.type == pafs.FileType.File:
+            self.filesystem.delete_file(self.path(*parts))
+
+    @contextmanager
+    def lock(self, artefact: str) -> Iterator[None]:
+        """Keep a second job off an artefact while one writes it; freed when the holder ends, however it ends.
+
+        On an object store there is no lock: units are idempotent there, so two runs waste work but lose nothing.
+
+        Raises:
+            WorkspaceError: Another run holds it.
+        """
+        if not self.is_local:
+            yield
+            return
+        place = self.local(".locks")
+        place.mkdir(parents=True, exist_ok=True)
+        with (place / artefact.replace("/", "-")).open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise WorkspaceError(
+                    "another run is writing it",
+                    where=self.uri(artefact),
+                    fix="wait for it, or use another --workspace",
+                ) from error
+            yield
+
+    @contextmanager
+    def _publishing(self, *parts: str) -> Iterator[pa.NativeFile]:
+        target = self.path(*parts)
+        folder, name = posixpath.split(target)
+        if not self.is_local:
+            # An object appears when its upload completes; a failed one is aborted by pyarrow and never seen.
+            with self.filesystem.open_output_stream(target) as stream:
+                yield stream
+            return
+        self.filesystem.create_dir(folder, recursive=True)
+        hidden = posixpath.join(folder, f".{name}.{uuid.uuid4().hex[:8]}")
+        try:
+            with self.filesystem.open_output_stream(hidden) as stream:
+                yield stream
+            Path(hidden).replace(target)
+        except BaseException:
+            Path(hidden).unlink(missing_ok=True)
+            raise
+
+    def _absent(self, *parts: str) -> WorkspaceError:
+        stage = parts[0] if parts else "anything"
+        return WorkspaceError("is not there", where=self.uri(*parts), fix=f"run the job that makes {stage} first")
+
+
+def _open(root: str) -> tuple[pafs.FileSystem, str]:
+    scheme = urlsplit(root).scheme
+    if len(scheme) < 2:
+        return pafs.LocalFileSystem(), str(Path(root).expanduser().absolute())
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if scheme == "s3" and endpoint and "endpoint_override" not in root:
+        parts = urlsplit(endpoint)
+        query = f"endpoint_override={parts.netloc}&scheme={parts.scheme}"
+        root = f"{root}{'&' if '?' in root else '?'}{query}"
+    filesystem, base = pafs.FileSystem.from_uri(root)
+    return filesystem, base.rstrip("/")

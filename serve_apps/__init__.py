@@ -1,0 +1,1 @@
+"""One Ray Serve application a file: ``serve run serve_apps.retrieval:app workspace=W``."""
