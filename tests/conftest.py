@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from PIL import Image
+
+from knowlip.records import CAPTIONS, SUBTEXTS, TILES, conform
+from knowlip.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,3 +42,100 @@ def ray_cluster() -> Iterator[None]:
 def workspace_root(tmp_path: Path) -> str:
     """An empty workspace of the test's own."""
     return str(tmp_path / "workspace")
+
+
+@pytest.fixture
+def write_tiles() -> Callable[..., pa.Table]:
+    """Function that puts tiles, and their captions, into a workspace without cutting a scene."""
+    return _write_tiles
+
+
+def _write_tiles(
+    workspace: Workspace,
+    unit: str = "scene-a",
+    *,
+    count: int = 6,
+    lon: float = -118.2,
+    lat: float = 33.8,
+    side: int = 64,
+    captions: bool = True,
+    **columns: Any,
+) -> pa.Table:
+    """Write one file of tiles along a parallel: an L, an M within it, and S tiles within that.
+
+    Args:
+        workspace: Where to write.
+        unit: Name of the files.
+        count: Number of tiles.
+        lon: West edge of the first tile, degrees.
+        lat: South edge of all tiles, degrees.
+        side: Pixels a side of the images.
+        captions: Write captions too.
+        columns: Values that replace the made-up ones in every row.
+
+    Returns:
+        The table of tiles.
+    """
+    rows = [_tile(unit, place, lon, lat, side) | columns for place in range(count)]
+    tiles = conform(pa.Table.from_pylist(rows, TILES), TILES, where="tiles of a test")
+    workspace.write_table(tiles, "tiles", f"{unit}.parquet", row_group_size=4)
+    if captions:
+        workspace.write_table(_captions(rows), "captions", f"{unit}.parquet")
+    return tiles
+
+
+def _tile(unit: str, place: int, lon: float, lat: float, side: int) -> dict[str, Any]:
+    import shapely
+
+    scale = ("L", "M")[place] if place < 2 else "S"
+    west, east = lon + 0.01 * place, lon + 0.01 * (place + 1)
+    pixels = np.random.default_rng(place).integers(1, 256, (side, side), dtype=np.uint8)
+    pixels[: side // 2] //= place % 4 + 1
+    stream = io.BytesIO()
+    Image.fromarray(np.maximum(pixels, 1)).save(stream, "PNG")
+    return {
+        **dict.fromkeys(TILES.names),
+        "tile_id": f"{unit}-{place:04d}",
+        "scene_id": unit,
+        "scene_name": f"{unit}.tif",
+        "scale": scale,
+        "parent_id": {"L": None, "M": f"{unit}-0000", "S": f"{unit}-0001"}[scale],
+        "gsd_m": {"L": 16.0, "M": 4.0, "S": 1.0}[scale],
+        "extent_m": {"L": 16384.0, "M": 4096.0, "S": 1024.0}[scale],
+        "crs": "EPSG:4326",
+        "affine": [0.01 / side, 0.0, west, 0.0, -0.01 / side, lat + 0.01],
+        "georeference": "affine",
+        "geometry": shapely.to_wkb(shapely.box(west, lat, east, lat + 0.01)),
+        "bbox": {"xmin": west, "ymin": lat, "xmax": east, "ymax": lat + 0.01},
+        "lon": (west + east) / 2,
+        "lat": lat + 0.005,
+        "sensor": "Sentinel-1A",
+        "band": "C",
+        "polarisation": "VH",
+        "time": datetime(2020, 11, 7, tzinfo=UTC) + timedelta(days=place),
+        "city": "Long Beach",
+        "admin": "California",
+        "country": "US",
+        "airports": [{"code": "LGB", "name": "Long Beach Airport", "lon": west + 0.002, "lat": lat + 0.002}],
+        "ports": [],
+        "image": stream.getvalue(),
+        "view": stream.getvalue(),
+    }
+
+
+def _captions(tiles: list[dict[str, Any]]) -> pa.Table:
+    things = ("airport runway", "ships in a harbour", "oil tanks", "crop fields", "dense houses", "open water")
+    rows = [
+        {
+            **dict.fromkeys(CAPTIONS.names),
+            "tile_id": tile["tile_id"],
+            "prompt_digest": "0" * 16,
+            "model": "measured",
+            "scale": tile["scale"],
+            "family": "ground_target",
+            **{name: f"{name.replace('_', ' ')} {things[place % 6]} number {place}." for name in SUBTEXTS},
+            "status": "ok",
+        }
+        for place, tile in enumerate(tiles)
+    ]
+    return conform(pa.Table.from_pylist(rows, CAPTIONS), CAPTIONS, where="captions of a test")

@@ -1,0 +1,23 @@
+"""The archive: a vector index over tiles that is built, appended to, and searched with filters."""
+
+from knowlip.archive.checkpoint import checkpoint_digest, fetched_checkpoint
+from knowlip.archive.entry import Entry, entry_schema
+from knowlip.archive.filters import Filters
+from knowlip.archive.index import Archive, Hit
+from knowlip.archive.loading import Loaded, load_units
+from knowlip.archive.pictures import read_picture
+from knowlip.archive.versions import Version
+
+__all__ = [
+    "Archive",
+    "Entry",
+    "Filters",
+    "Hit",
+    "Loaded",
+    "Version",
+    "checkpoint_digest",
+    "entry_schema",
+    "fetched_checkpoint",
+    "load_units",
+    "read_picture",
+]

@@ -1,0 +1,84 @@
+"""What a search may ask for besides its words: a place, a scale, a sensor, a resolution, a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["Filters"]
+
+Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+Metres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w .+/-]+$")]
+
+
+class Filters(BaseModel):
+    """Conditions that all hold for every tile found; what is not given is not asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    bbox: tuple[Longitude, Latitude, Longitude, Latitude] | None = None
+    """West, south, east, north in degrees (WGS84); tiles whose bounds touch it."""
+    scales: tuple[Literal["L", "M", "S"], ...] = Field(default=(), max_length=3)
+    """Any of these scales."""
+    sensors: tuple[Name, ...] = Field(default=(), max_length=32)
+    """Any of these satellites."""
+    polarisations: tuple[Literal["HH", "HV", "VH", "VV"], ...] = Field(default=(), max_length=4)
+    """Any of these polarisations."""
+    gsd_min_m: Metres | None = None
+    """Smallest ground sampling distance, metres a pixel."""
+    gsd_max_m: Metres | None = None
+    """Largest ground sampling distance, metres a pixel."""
+    time_from: AwareDatetime | None = None
+    """Acquired at this time or later."""
+    time_to: AwareDatetime | None = None
+    """Acquired at this time or earlier."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.bbox is not None:
+            west, south, east, north = self.bbox
+            if west > east or south > north:
+                raise ValueError(
+                    "bbox is inverted: give west, south, east, north (a box over the antimeridian is asked as two)"
+                )
+        if self.gsd_min_m is not None and self.gsd_max_m is not None and self.gsd_min_m > self.gsd_max_m:
+            raise ValueError("gsd_min_m is larger than gsd_max_m")
+        if self.time_from is not None and self.time_to is not None and self.time_from > self.time_to:
+            raise ValueError("time_from is later than time_to")
+        return self
+
+    def where(self) -> str | None:
+        """Return the conditions as SQL for LanceDB, or nothing when there are none."""
+        return " AND ".join(self._conditions()) or None
+
+    def _conditions(self) -> Iterable[str]:
+        if self.bbox is not None:
+            west, south, east, north = self.bbox
+            yield f"xmin <= {east!r} AND xmax >= {west!r} AND ymin <= {north!r} AND ymax >= {south!r}"
+        for column, allowed in (
+            ("scale", self.scales),
+            ("sensor", self.sensors),
+            ("polarisation", self.polarisations),
+        ):
+            if allowed:
+                yield f"{column} IN ({', '.join(_quoted(value) for value in allowed)})"
+        for column, sign, bound in (("gsd_m", ">=", self.gsd_min_m), ("gsd_m", "<=", self.gsd_max_m)):
+            if bound is not None:
+                yield f"{column} {sign} {bound!r}"
+        for sign, moment in ((">=", self.time_from), ("<=", self.time_to)):
+            if moment is not None:
+                yield f"time {sign} {_moment(moment)}"
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _moment(value: datetime) -> str:
+    text = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
+    return f"arrow_cast('{text}', 'Timestamp(Microsecond, Some(\"UTC\"))')"

@@ -1,0 +1,207 @@
+"""The vector index: one LanceDB table of tiles, searched exactly while small and by HNSW when large."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
+
+import lancedb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from lancedb.index import Bitmap, BTree, HnswSq
+
+from knowlip.archive.entry import INDEXED, Entry, entry_schema
+from knowlip.archive.filters import Filters
+from knowlip.archive.versions import INDEX, Version
+from knowlip.errors import CheckpointError, DataError, WorkspaceError
+from knowlip.workspace import Workspace
+
+__all__ = ["Archive", "Hit"]
+
+_TABLE = "tiles"
+_EXACT_ROWS = 50_000
+"""Up to this many rows, in the table or left by the filters, every vector is compared: exact, and fast enough."""
+_INDEXED_ROWS = 10_000
+"""From this many rows on, the filtered columns get an index."""
+_FEW_VALUES = frozenset({"scale", "sensor", "polarisation"})
+_STALE_AFTER = timedelta(seconds=5)
+_HIDDEN = frozenset({"vector", "revision"})
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A tile that was found.
+
+    Attributes:
+        score: Cosine similarity to the query, −1 to 1.
+        entry: The tile.
+    """
+
+    score: float
+    entry: Entry
+
+
+class Archive:
+    """The index of a workspace's tiles by one checkpoint.
+
+    Readers see rows that were added after they opened it within seconds.
+
+    Args:
+        workspace: Where it lies.
+        version: Which one.
+        table: Its open LanceDB table.
+    """
+
+    def __init__(self, workspace: Workspace, version: Version, table: Any) -> None:
+        self.workspace = workspace
+        self.version = version
+        self._table = table
+        self._columns = [name for name in table.schema.names if name not in _HIDDEN]
+
+    @classmethod
+    def open(cls, workspace: Workspace, *, checkpoint: str | None = None) -> Self:
+        """Open the current index.
+
+        Args:
+            workspace: Where it lies.
+            checkpoint: Digest of the checkpoint that will embed the queries.
+
+        Raises:
+            WorkspaceError: There is no index.
+            CheckpointError: Another checkpoint made it: its vectors and the queries' would not be comparable.
+        """
+        version = Version.current(workspace)
+        if version is None:
+            raise WorkspaceError("is not there", where=workspace.uri(INDEX), fix="run the index job first")
+        if checkpoint is not None and checkpoint != version.digest:
+            raise CheckpointError(
+                f"was made by checkpoint {version.digest} ({version.checkpoint}), not by {checkpoint}",
+                where=workspace.uri(INDEX),
+                fix="serve that checkpoint, or run the index job with this one",
+            )
+        return cls(workspace, version, _connect(workspace, version).open_table(_TABLE))
+
+    @classmethod
+    def of_version(cls, workspace: Workspace, version: Version) -> Self:
+        """Open or begin the index of a version, whether or not it is the current one; for the job that fills it."""
+        table = _connect(workspace, version).create_table(_TABLE, schema=entry_schema(version.width), exist_ok=True)
+        return cls(workspace, version, table)
+
+    def __len__(self) -> int:
+        """Return the number of tiles."""
+        return int(self._table.count_rows())
+
+    def search(
+        self,
+        vector: npt.NDArray[np.floating[Any]],
+        k: int = 10,
+        filters: Filters | None = None,
+        *,
+        exact: bool | None = None,
+    ) -> list[Hit]:
+        """Return the tiles nearest to a query, best first.
+
+        Args:
+            vector: Query embedding, shape ``(width,)``; its length does not matter.
+            k: Most tiles to return.
+            filters: Conditions that hold before the nearest are taken, so that ``k`` tiles are found where ``k`` fit.
+            exact: Compare every vector that passes the filters. By default where those are few, since approximate
+                search loses recall there.
+
+        Raises:
+            DataError: The query has another width, or is not finite, or is zero.
+        """
+        query = self._checked(vector)
+        where = filters.where() if filters else None
+        if exact is None:
+            exact = self._table.count_rows(where) <= _EXACT_ROWS
+        found = self._table.search(query).distance_type("cosine").select([*self._columns, "_distance"]).limit(k)
+        if where:
+            found = found.where(where, prefilter=True)
+        found = found.bypass_vector_index() if exact else found.ef(max(10 * k, 200)).refine_factor(4)
+        rows = found.to_arrow().to_pylist()
+        return [Hit(score=1.0 - row["_distance"], entry=Entry.from_row(row)) for row in rows]
+
+    def entry(self, tile_id: str) -> Entry | None:
+        """Return one tile, or nothing when the archive does not hold it."""
+        found = self._rows(f"tile_id = {_quoted(tile_id)}", limit=1)
+        return found[0] if found else None
+
+    def children(self, tile_id: str) -> list[Entry]:
+        """Return the tiles of the next smaller scale whose parent this one is."""
+        return self._rows(f"parent_id = {_quoted(tile_id)}", limit=4096)
+
+    def sample(self, limit: int) -> list[Entry]:
+        """Return the first tiles, in no particular order."""
+        return self._rows(None, limit=limit)
+
+    def add(self, rows: pa.Table) -> None:
+        """Insert rows of `entry_schema`, or replace those with the same ``tile_id``; all of them or none."""
+        self._table.merge_insert("tile_id").when_matched_update_all().when_not_matched_insert_all().execute(
+            rows.select(self._table.schema.names).cast(self._table.schema)
+        )
+
+    def remove_files(self, files: Sequence[str]) -> None:
+        """Drop the tiles that came from these files."""
+        for start in range(0, len(files), 500):
+            chunk = files[start : start + 500]
+            self._table.delete(f"file IN ({', '.join(_quoted(name) for name in chunk)})")
+
+    def revisions(self) -> Mapping[str, str]:
+        """Return what is loaded: file below ``tiles/`` to the digest of the rows that came from it."""
+        if not len(self):
+            return {}
+        rows = self._table.search().select(["file", "revision"]).limit(len(self)).to_arrow()
+        pairs = rows.group_by(["file", "revision"]).aggregate([])
+        return dict(zip(pairs["file"].to_pylist(), pairs["revision"].to_pylist(), strict=True))
+
+    def optimise(self) -> None:
+        """Compact the table and bring its indices up to date; a large table gets those that it lacks."""
+        rows = len(self)
+        present = {column for index in self._table.list_indices() for column in index.columns}
+        if rows >= _INDEXED_ROWS:
+            for column in INDEXED:
+                if column not in present:
+                    self._table.create_index(column, config=Bitmap() if column in _FEW_VALUES else BTree())
+        if rows > _EXACT_ROWS and "vector" not in present:
+            self._table.create_index("vector", config=HnswSq(distance_type="cosine"))
+        self._table.optimize(cleanup_older_than=timedelta(hours=1))
+
+    def _rows(self, where: str | None, *, limit: int) -> list[Entry]:
+        found = self._table.search().select(self._columns).limit(limit)
+        rows = (found.where(where) if where else found).to_arrow().to_pylist()
+        return [Entry.from_row(row) for row in rows]
+
+    def _checked(self, vector: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+        query = np.asarray(vector, dtype=np.float32).reshape(-1)
+        if query.size != self.version.width or not np.isfinite(query).all() or not query.any():
+            raise DataError(
+                f"is no query for this index ({query.size} values)",
+                where="search vector",
+                fix=f"give {self.version.width} finite values, not all zero",
+            )
+        return query
+
+
+def _connect(workspace: Workspace, version: Version) -> Any:
+    if workspace.is_local:
+        where, options = str(workspace.local(version.folder)), None
+    else:
+        where, options = workspace.uri(version.folder), _store_options()
+    return lancedb.connect(where, storage_options=options, read_consistency_interval=_STALE_AFTER)
+
+
+def _store_options() -> dict[str, str] | None:
+    """Point LanceDB at the endpoint that pyarrow uses too."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint:
+        return None
+    return {"aws_endpoint": endpoint, "allow_http": str(endpoint.startswith("http://")).lower()}
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import ValidationError
+
+from knowlip.archive import Archive, Filters, Version, load_units, read_picture
+from knowlip.errors import CheckpointError, DataError, WorkspaceError
+from knowlip.records import SUBTEXTS
+from knowlip.workspace import Workspace
+
+WIDTH = 16
+VERSION = Version(digest="0123456789abcdef", checkpoint="runs/pretrain/checkpoint", width=WIDTH)
+VECTORS = f"{VERSION.folder}/vectors"
+
+
+def unit_vectors(count, seed=0):
+    vectors = np.random.default_rng(seed).normal(size=(count, WIDTH)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def write_vectors(workspace, tiles, name, seed=0):
+    vectors = unit_vectors(tiles.num_rows, seed)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), WIDTH)
+    table = pa.table({"tile_id": tiles["tile_id"], "vector": column})
+    workspace.write_table(table, VECTORS, f"{name}.parquet")
+    return vectors
+
+
+@pytest.fixture
+def workspace(workspace_root):
+    return Workspace(workspace_root)
+
+
+@pytest.fixture
+def filled(workspace, write_tiles):
+    """Two files of tiles in two places, loaded, with their vectors by tile id."""
+    vectors = {}
+    for seed, (name, lon, sensor) in enumerate([("los", -118.2, "Sentinel-1A"), ("san", -98.5, "O'Brien-1")]):
+        tiles = write_tiles(workspace, name, count=40, lon=lon, sensor=sensor)
+        made = write_vectors(workspace, tiles, name, seed)
+        vectors |= dict(zip(tiles["tile_id"].to_pylist(), made, strict=True))
+    assert load_units(workspace, VERSION, VECTORS).rows == 80
+    VERSION.publish(workspace)
+    return Archive.open(workspace), vectors
+
+
+def nearest(vectors, query, k, keep=bool):
+    ids = [tile_id for tile_id in vectors if keep(tile_id)]
+    scores = np.stack([vectors[tile_id] for tile_id in ids]).astype(np.float64) @ query.astype(np.float64)
+    return [(ids[place], scores[place]) for place in np.argsort(-scores)[:k]]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(1, 10_000), k=st.integers(1, 100))
+def test_search_equals_numpy(filled_once, seed, k):
+    archive, vectors = filled_once
+    query = unit_vectors(1, seed)[0]
+    hits = archive.search(3.7 * query, k)
+    expected = nearest(vectors, query, k)
+    assert [hit.entry.tile_id for hit in hits] == [tile_id for tile_id, _ in expected]
+    np.testing.assert_allclose([hit.score for hit in hits], [score for _, score in expected], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def filled_once(tmp_path_factory):
+    """An archive without filters' metadata, made once for the property test."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("archive")))
+    archive = Archive.of_version(workspace, VERSION)
+    made = unit_vectors(300, 5)
+    archive.add(rows_of(archive, made))
+    return archive, {f"t{place:05d}": vector for place, vector in enumerate(made)}
+
+
+def rows_of(archive, vectors, west=None):
+    """Rows of the index with the least that a search needs."""
+    count = len(vectors)
+    west = np.zeros(count) if west is None else west
+    schema = archive._table.schema
+    given_columns = {
+        "tile_id": [f"t{place:05d}" for place in range(count)],
+        "scene_id": ["s"] * count,
+        "scale": ["S"] * count,
+        "file": ["f.parquet"] * count,
+        "row": list(range(count)),
+        "revision": ["r"] * count,
+        "vector": list(vectors),
+        "geometry": [shapely.to_wkb(shapely.box(0, 0, 1, 1))] * count,
+        "xmin": west,
+        "xmax": west + 0.01,
+        "ymin": np.zeros(count),
+        "ymax": np.zeros(count) + 0.01,
+        "gsd_m": np.ones(count),
+    }
+    return pa.table(
+        [pa.array(given_columns.get(field.name, [None] * count), field.type) for field in schema],
+        schema=pa.schema([field.with_nullable(True) for field in schema]),
+    )
+
+
+def test_filters_hold_before_the_nearest_are_taken(filled):
+    archive, vectors = filled
+    query = unit_vectors(1, 77)[0]
+    found = archive.search(query, 10, Filters(bbox=(-99, 33, -98, 34)))
+    assert [hit.entry.tile_id for hit in found] == [t for t, _ in nearest(vectors, query, 10, lambda t: t[:3] == "san")]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(scales=("L",)), {"los-0000", "san-0000"}),
+        (Filters(scales=("L", "M"), sensors=("Sentinel-1A",)), {"los-0000", "los-0001"}),
+        (Filters(gsd_min_m=2, gsd_max_m=10), {"los-0001", "san-0001"}),
+        (Filters(polarisations=("HH",)), set()),
+        (Filters(time_to=datetime(2020, 11, 7, tzinfo=UTC)), {"los-0000", "san-0000"}),
+        (
+            Filters(time_from=datetime(2020, 11, 8, tzinfo=UTC), time_to=datetime(2020, 11, 9, tzinfo=UTC)),
+            {"los-0001", "los-0002", "san-0001", "san-0002"},
+        ),
+        (Filters(bbox=(-118.195, 33.8, -118.191, 33.805)), {"los-0000"}),
+    ],
+)
+def test_each_filter(filled, filters, expected):
+    archive, _ = filled
+    assert {hit.entry.tile_id for hit in archive.search(unit_vectors(1)[0], 100, filters)} == expected
+
+
+@pytest.mark.parametrize(
+    ("given_values", "reason"),
+    [
+        ({"bbox": (10, 0, 5, 1)}, "inverted"),
+        ({"bbox": (0, 5, 1, 1)}, "inverted"),
+        ({"bbox": (0, 0, 181, 1)}, "less than or equal to 180"),
+        ({"bbox": (0, 0, float("nan"), 1)}, "finite"),
+        ({"sensors": ("x' OR 1=1 --",)}, "match pattern"),
+        ({"gsd_min_m": 5, "gsd_max_m": 1}, "larger"),
+        ({"time_from": datetime(2020, 1, 1)}, "timezone"),
+        ({"colour": "red"}, "Extra inputs"),
+    ],
+)
+def test_wrong_filters_are_refused(given_values, reason):
+    with pytest.raises(ValidationError, match=reason):
+        Filters(**given_values)
+
+
+def test_an_entry_carries_what_an_answer_needs(filled):
+    archive, _ = filled
+    entry = archive.entry("los-0003")
+    feature = json.loads(json.dumps(entry.feature()))
+    assert feature["geometry"]["type"] == "Polygon"
+    assert feature["bbox"] == pytest.approx([-118.17, 33.8, -118.16, 33.81])
+    assert list(feature["properties"]["texts"]) == list(SUBTEXTS)
+    assert feature["properties"]["airports"][0]["code"] == "LGB"
+    assert feature["properties"]["time"].startswith("2020-11-10T00:00:00")
+    assert archive.entry("no' such") is None
+    assert [child.tile_id for child in archive.children("los-0000")] == ["los-0001"]
+
+
+def test_a_picture_is_the_tiles_own(filled, workspace):
+    archive, _ = filled
+    for tile_id in ("los-0000", "los-0007", "san-0039"):
+        entry = archive.entry(tile_id)
+        held = workspace.read_table("tiles", entry.file, columns=["image"])["image"][entry.row].as_py()
+        assert read_picture(workspace, entry, "image") == held
+        assert Image.open(io.BytesIO(read_picture(workspace, entry, "view"))).size == (64, 64)
+
+
+def test_tiles_made_anew_are_noticed(filled, workspace, write_tiles):
+    archive, _ = filled
+    entry = archive.entry("san-0005")
+    workspace.delete("tiles", "san.parquet")
+    with pytest.raises(WorkspaceError, match=r"no longer holds tile san-0005; run the index job"):
+        read_picture(workspace, entry)
+    write_tiles(workspace, "san", count=3)
+    with pytest.raises(WorkspaceError, match="no longer holds"):
+        read_picture(workspace, entry)
+
+
+def test_loading_again_changes_nothing(filled, workspace):
+    archive, _ = filled
+    again = load_units(workspace, VERSION, VECTORS)
+    assert (again.rows, again.files, again.removed) == (0, 0, 0)
+    assert len(archive) == 80
+
+
+def test_appending_adds_only_the_new(filled, workspace, write_tiles):
+    tiles = write_tiles(workspace, "new", count=5, lon=10.0)
+    write_vectors(workspace, tiles, "new", 9)
+    loaded = load_units(workspace, VERSION, VECTORS)
+    assert (loaded.rows, loaded.files) == (5, 1)
+    archive = Archive.open(workspace)
+    assert len(archive) == 85
+    ids = [entry.tile_id for entry in archive.sample(1000)]
+    assert len(ids) == len(set(ids)) == 85
+
+
+def test_new_captions_replace_rows(filled, workspace):
+    captions = workspace.read_table("captions", "los.parquet")
+    place = captions.schema.get_field_index("target_category")
+    texts = pa.array(["a lighthouse"] * captions.num_rows)
+    workspace.write_table(captions.set_column(place, "target_category", texts), "captions", "los.parquet")
+    assert load_units(workspace, VERSION, VECTORS).files == 1
+    archive = Archive.open(workspace)
+    assert len(archive) == 80
+    assert archive.entry("los-0000").texts["target_category"] == "a lighthouse"
+    assert archive.entry("san-0000").texts["target_category"] != "a lighthouse"
+
+
+def test_tiles_without_captions_are_found_without_texts(workspace, write_tiles):
+    write_vectors(workspace, write_tiles(workspace, "bare", captions=False), "bare")
+    load_units(workspace, VERSION, VECTORS)
+    assert Archive.of_version(workspace, VERSION).entry("bare-0000").texts == {}
+
+
+def test_removed_files_leave_the_index(filled, workspace):
+    workspace.delete(VECTORS, "san.parquet")
+    assert load_units(workspace, VERSION, VECTORS).removed == 1
+    assert {entry.tile_id[:3] for entry in Archive.open(workspace).sample(1000)} == {"los"}
+
+
+def test_an_empty_file_of_tiles_is_no_trouble(workspace, write_tiles):
+    write_vectors(workspace, write_tiles(workspace, "some", count=3), "some")
+    write_vectors(workspace, write_tiles(workspace, "none", count=0), "none")
+    assert load_units(workspace, VERSION, VECTORS).rows == 3
+
+
+def test_no_index_and_another_checkpoint_are_one_line_each(filled, workspace, tmp_path):
+    with pytest.raises(WorkspaceError, match="run the index job first"):
+        Archive.open(Workspace(str(tmp_path / "other")))
+    with pytest.raises(CheckpointError, match=r"was made by checkpoint 0123456789abcdef .* not by fedc") as caught:
+        Archive.open(workspace, checkpoint="fedcba9876543210")
+    assert "\n" not in str(caught.value)
+    assert len(Archive.open(workspace, checkpoint=VERSION.digest)) == 80
+
+
+def test_a_damaged_current_file_is_one_line(filled, workspace):
+    workspace.write_bytes(b'{"digest": "../../etc"}', "index", "current.json")
+    with pytest.raises(WorkspaceError, match="does not name an index version"):
+        Archive.open(workspace)
+
+
+@pytest.mark.parametrize("query", [np.zeros(WIDTH), np.full(WIDTH, np.nan), np.ones(WIDTH + 1)])
+def test_wrong_queries_are_refused(filled, query):
+    with pytest.raises(DataError, match="is no query for this index"):
+        filled[0].search(query)
+
+
+def test_the_large_path_recalls_what_the_exact_one_finds(workspace, monkeypatch):
+    """Above the thresholds the table gets its indices; both paths are asked the same."""
+    monkeypatch.setattr("knowlip.archive.index._EXACT_ROWS", 1500)
+    monkeypatch.setattr("knowlip.archive.index._INDEXED_ROWS", 1000)
+    archive = Archive.of_version(workspace, VERSION)
+    centres = unit_vectors(40, 1)
+    made = centres[np.arange(4000) % 40] + 0.3 * unit_vectors(4000, 2)
+    archive.add(rows_of(archive, made / np.linalg.norm(made, axis=1, keepdims=True), west=np.arange(4000) * 0.02))
+    archive.optimise()
+    broad, narrow = Filters(bbox=(0, 0, 60, 1)), Filters(bbox=(40, 0, 40.5, 1))
+    for filters in (None, broad, narrow):
+        recalls = []
+        for query in unit_vectors(10, 3):
+            exact = {hit.entry.tile_id for hit in archive.search(query, 10, filters, exact=True)}
+            found = {hit.entry.tile_id for hit in archive.search(query, 10, filters)}
+            recalls.append(len(exact & found) / len(exact))
+        assert np.mean(recalls) >= 0.99
