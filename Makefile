@@ -1,0 +1,40 @@
+# `make demo` walks the whole road, `make test` checks everything; both install what they need first, once.
+
+PY := .venv/bin/python
+# A make variable on the command line (`make demo SCENES="a.tif 'b c.tif'"`) is split by the shell, so quotes in it work.
+SCENES ?=
+WORKSPACE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format bench pins clean
+
+help: ## Show what can be made.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+install: ## Make .venv ready; nothing happens when nothing changed.
+	@scripts/install.sh
+
+demo: install ## Walk the road from scenes to answers: SCENES="a.tif b.tif" takes your own, WORKSPACE=… puts it elsewhere.
+	@$(PY) -m jobs.demo $(if $(WORKSPACE),--workspace "$(WORKSPACE)") $(if $(SCENES),--scenes $(SCENES))
+
+test: install ## Lint, check types and run the tests.
+	@status=0; $(MAKE) --no-print-directory lint || status=1; $(PY) -m pytest || status=1; exit $$status
+
+test-slow: install ## Run the tests that take minutes: kills in every stage, parity of worker counts.
+	@$(PY) -m pytest -m slow
+
+lint: install ## Check style and types.
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+format: install ## Mend what can be mended by itself.
+	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
+
+bench: install ## Run the measured comparisons; figures go to benchmarks/results.jsonl.
+	@set -e; for bench in benchmarks/*.py; do [ -f "$$bench" ] || continue; echo "== $$bench"; $(PY) "$$bench"; done
+
+pins: ## Resolve every dependency anew and write constraints.txt.
+	@scripts/pins.sh
+
+clean: ## Remove what was built and cached; the workspaces and .venv stay.
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
