@@ -1,0 +1,1 @@
+"""SAR scenes: sensors, reading, radiometry, and a simulator with exact truth."""
