@@ -1,0 +1,96 @@
+"""The KnowLIP network (section 3.3): two towers, a shared embedding, a matching head and a decoder.
+
+Shape letters: B batch, C channels, H W pixels, N patches (class token first), L tokens, M memory tokens, D width,
+E shared embedding, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import EncoderDecoderCache
+
+from models.config import KnowLIPConfig
+from models.towers import LanguageHead, TextTower, Use, make_vision_tower
+
+__all__ = ["KnowLIP"]
+
+
+class KnowLIP(nn.Module):
+    """Vision and text encoders, fused encoder and decoder; the last three share self-attention and feed-forward.
+
+    Args:
+        config: Architecture and objectives.
+    """
+
+    def __init__(self, config: KnowLIPConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vision = make_vision_tower(config.vision)
+        image_width, width = int(self.vision.num_features), config.text.width
+        self.text = TextTower(config.text, image_width)
+        self.image_projection = nn.Linear(image_width, config.projection)
+        self.text_projection = nn.Linear(width, config.projection)
+        self.match_head = nn.Linear(width, 2)
+        self.language_head = LanguageHead(config.text)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.contrast.temperature)))
+
+    @property
+    def temperature(self) -> Tensor:
+        """τ of eq. 4, clamped; the gradient passes the clamp, so that τ can come back from its bounds."""
+        bounds = self.config.contrast
+        free = self.log_temperature
+        held = free.clamp(math.log(bounds.temperature_min), math.log(bounds.temperature_max))
+        return (free + (held - free).detach()).exp()
+
+    def encode_image(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return patch states (B, 1 + N, D) and L2-normalised embeddings (B, E) (eq. 8)."""
+        image_BND = self.vision.forward_features(pixels_BCHW)
+        return image_BND, functional.normalize(self.image_projection(image_BND[:, 0]).float(), dim=-1)
+
+    def encode_text(self, ids_BL: Tensor, mask_BL: Tensor) -> tuple[Tensor, Tensor]:
+        """Return token states (B, L, D) and L2-normalised embeddings (B, E) (eq. 9)."""
+        text_BLD = self.text(ids_BL, mask_BL, Use.TEXT)
+        return text_BLD, functional.normalize(self.text_projection(text_BLD[:, 0]).float(), dim=-1)
+
+    def fuse(self, image_BND: Tensor, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """Return the states (B, L, D) of texts that look at their images.
+
+        The texts may be K times as many as the images, K consecutive texts an image; the image's keys and values are
+        then computed once for them.
+        """
+        return self.text(ids_BL, mask_BL, Use.FUSED, context=image_BND)
+
+    def match_logits(self, fused_BLD: Tensor) -> Tensor:
+        """Return logits (B, 2) of "does not match" and "matches" (eq. 5)."""
+        return self.match_head(fused_BLD[:, 0])
+
+    def decode(
+        self,
+        ids_BL: Tensor,
+        mask_BL: Tensor | None,  # noqa: ARG002 (padding is on the right: causality hides it)
+        memory_BMD: Tensor,
+        memory_mask_BM: Tensor | None,
+        cache: EncoderDecoderCache | None = None,
+    ) -> Tensor:
+        """Return next-token logits (B, L, V) of a causal decoder that attends to fused states (eq. 6).
+
+        Args:
+            ids_BL: What has been written, starting with `[CLS]`; only the newest token when a cache is given.
+            mask_BL: True at tokens; padding must be on the right.
+            memory_BMD: States from `fuse`.
+            memory_mask_BM: True at the memory's tokens.
+            cache: From `models.towers.make_cache`, to write token by token.
+        """
+        states_BLD = self.text(
+            ids_BL, None, Use.DECODE, context=memory_BMD, context_mask_BM=memory_mask_BM, cache=cache
+        )
+        return self.language_head(states_BLD, self.text.embeddings.word_embeddings.weight)
+
+    def checkpoint_activations(self, enabled: bool = True) -> None:
+        """Recompute activations in the backward pass instead of keeping them."""
+        self.vision.set_grad_checkpointing(enabled)
+        self.text.checkpoint_layers = enabled
