@@ -30,13 +30,8 @@ FORBIDDEN = {
 }
 ALLOWED = {"knowlip.benchmark.metrics": {"torch", "torchvision"}}
 
-# Beside a job, `jobs` holds what jobs share; these are not started from a command line.
-SHARED = {"jobs.cluster", "jobs.command", "jobs.units"}
-JOBS = sorted(
-    name
-    for name, path in MODULES.items()
-    if path.parent == FOLDERS["jobs"] and path.stem != "__init__" and name not in SHARED
-)
+GUARD = 'if __name__ == "__main__":'
+JOBS = sorted(name for name, path in MODULES.items() if path.parent == FOLDERS["jobs"] and GUARD in path.read_text())
 
 
 def imported(path: Path) -> Iterator[tuple[str, int]]:
@@ -139,6 +134,10 @@ class TestJobs:
         assert len(kinds) == 1, f"{module} has {len(kinds)} settings models"
         return kinds[0]
 
+    def test_every_stage_of_the_road_is_a_job(self):
+        road = ("simulate", "tile", "caption", "corpus", "pretrain", "examples", "finetune", "index", "report", "demo")
+        assert {f"jobs.{stage}" for stage in road} <= set(JOBS)
+
     @pytest.mark.parametrize("module", JOBS)
     def test_settings_are_frozen_and_documented(self, module):
         kind = self.settings_of(module)
@@ -169,7 +168,7 @@ class TestJobs:
             and inspect.signature(function, eval_str=True).return_annotation.__name__ == "Summary"
         ]
         assert len(functions) == 1, f"{module} has {len(functions)} functions from settings to Summary"
-        assert f'if __name__ == "__main__":\n    run({kind.__name__}, ' in MODULES[module].read_text()
+        assert f"{GUARD}\n    run({kind.__name__}, {functions[0].__name__})" in MODULES[module].read_text()
 
 
 def _section(field) -> bool:
