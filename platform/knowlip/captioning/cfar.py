@@ -1,0 +1,170 @@
+"""Strong scatterers: a constant-false-alarm-rate detector, and what it found, in metres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage, stats
+
+from knowlip.captioning.positions import region_number
+
+__all__ = ["Scatterer", "detect"]
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+FALSE_ALARM_RATE = 1e-6
+LEAST_RATIO = 4.0
+"""A target stands at least 6 dB above its surroundings."""
+
+GUARD_M, RING_M = 60.0, 120.0
+"""Half-widths of the square that a target may fill and of the one whose rest is its background."""
+
+LINK_M = 9.0
+"""Scatterers closer than this belong to one target: engines, wing roots and tail of one aircraft."""
+
+SMALLEST_M, LARGEST_M = 8.0, 600.0
+
+
+@dataclass(frozen=True)
+class Scatterer:
+    """One cluster of strong scatterers.
+
+    Attributes:
+        row: Centre, pixels of the tile's image.
+        col: Centre, pixels of the tile's image.
+        region: Nine-grid region, 1 to 9.
+        length_m: Extent along its long axis.
+        width_m: Extent across it.
+        heading_deg: Image angle of the long axis, clockwise from up, 0 to 180.
+        contrast_db: Peak above the surroundings.
+        dark_around: Part of its surroundings that is dark and smooth: near one for a ship at sea.
+    """
+
+    row: float
+    col: float
+    region: int
+    length_m: float
+    width_m: float
+    heading_deg: float
+    contrast_db: float
+    dark_around: float
+
+
+def detect(intensity: Floats, valid: Mask, dark: Mask, gsd_m: float) -> tuple[Scatterer, ...]:
+    """Find clusters of strong scatterers (cell-averaging CFAR whose background is censored of other targets).
+
+    The threshold over the background comes from gamma-distributed speckle of the image's own equivalent number of
+    looks.
+
+    Args:
+        intensity: Squared 8-bit amplitude (H, W).
+        valid: Where there is data (H, W).
+        dark: Where the ground is dark and smooth (H, W).
+        gsd_m: Metres a pixel.
+
+    Returns:
+        Clusters, the strongest first.
+    """
+    if not valid.any():
+        return ()
+    ceiling = float(intensity.max())
+    cells = _mean(intensity, valid, 1) if gsd_m < 5.0 else intensity
+    background = _background(cells, valid, gsd_m)
+    ratio = np.maximum(_threshold(cells, valid), LEAST_RATIO)
+    # 8-bit values saturate: a target on bright ground cannot exceed the ceiling, only touch it.
+    limit = np.minimum(ratio * background, np.maximum(0.9 * ceiling, LEAST_RATIO * background))
+    hits = valid & (cells > limit) & (background > 0)
+    radius = LINK_M / gsd_m / 2.0
+    joined = ndimage.distance_transform_edt(~hits) <= radius if radius >= 1.0 and hits.any() else hits
+    labels, count = ndimage.label(joined, structure=np.ones((3, 3)))
+    if not count:
+        return ()
+    # The glare about a target is not its surroundings: smoothing spread it by a few pixels.
+    beyond = valid & ~ndimage.binary_dilation(joined, iterations=3)
+    around = _mean(dark.astype(np.float32), beyond, max(12, int(GUARD_M / gsd_m / 2)))
+    return _clusters(
+        np.where(hits, labels, 0),
+        count,
+        np.asarray(cells / np.maximum(background, 1.0), dtype=np.float32),
+        around,
+        gsd_m,
+    )
+
+
+def _mean(values: Floats, valid: Mask, half: int) -> Floats:
+    """Mean of the valid pixels in a square; zero where there are none."""
+    size = 2 * half + 1
+    weight = ndimage.uniform_filter(valid.astype(np.float32), size, mode="constant")
+    total = ndimage.uniform_filter(np.where(valid, values, 0.0).astype(np.float32), size, mode="constant")
+    return np.asarray(np.where(weight > 1e-4, total / np.maximum(weight, 1e-4), 0.0), dtype=np.float32)
+
+
+def _background(cells: Floats, valid: Mask, gsd_m: float) -> Floats:
+    """Mean clutter in a square ring, without the pixels that a first pass took for targets."""
+    guard = int(np.clip(GUARD_M / gsd_m, 3, 48))
+    ring = max(int(np.clip(RING_M / gsd_m, 6, 96)), guard + 3)
+    clutter = valid & (cells < LEAST_RATIO * _mean(cells, valid, ring))
+    outer, inner = (2 * ring + 1) ** 2, (2 * guard + 1) ** 2
+    kept = clutter.astype(np.float32)
+    weight = _box(kept, ring) * outer - _box(kept, guard) * inner
+    total = _box(cells * kept, ring) * outer - _box(cells * kept, guard) * inner
+    whole = float(cells[clutter].mean()) if clutter.any() else 0.0
+    return np.asarray(np.where(weight > 12, total / np.maximum(weight, 1.0), whole), dtype=np.float32)
+
+
+def _box(values: Floats, half: int) -> Floats:
+    return np.asarray(ndimage.uniform_filter(values, 2 * half + 1, mode="constant"), dtype=np.float32)
+
+
+def _threshold(cells: Floats, valid: Mask) -> float:
+    """Ratio to the mean that speckle alone exceeds with the false alarm rate."""
+    mean = _mean(cells, valid, 4)
+    square = _mean(cells * cells, valid, 4)
+    spread = np.maximum(square - mean * mean, 1e-3)
+    looks = (mean * mean / spread)[valid & (mean > 0)]
+    # Texture and edges only lower the apparent number of looks, so a high percentile is speckle's own.
+    enl = float(np.clip(np.percentile(looks[:: max(1, looks.size // 4096)], 75), 1.0, 64.0)) if looks.size else 1.0
+    return float(stats.gamma.isf(FALSE_ALARM_RATE, enl) / enl)
+
+
+def _clusters(
+    labels: npt.NDArray[np.int32], count: int, ratio: Floats, around: Floats, gsd_m: float
+) -> tuple[Scatterer, ...]:
+    """Measure every labelled cluster by its second moments."""
+    rows, cols = np.nonzero(labels)
+    of = labels[rows, cols]
+
+    def total(weights: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.float64]:
+        return np.bincount(of, weights, count + 1)[1:].astype(np.float64)
+
+    size = np.maximum(total(), 1.0)
+    row, col = total(rows.astype(float)) / size, total(cols.astype(float)) / size
+    var_row = np.maximum(total(rows.astype(float) ** 2) / size - row**2, 0.0) + 1 / 12
+    var_col = np.maximum(total(cols.astype(float) ** 2) / size - col**2, 0.0) + 1 / 12
+    cov = total(rows.astype(float) * cols) / size - row * col
+    root = np.sqrt(((var_row - var_col) / 2) ** 2 + cov**2)
+    middle = (var_row + var_col) / 2
+    # A uniform bar of length l has variance l²/12 along itself.
+    length = np.sqrt(12 * (middle + root)) * gsd_m
+    width = np.sqrt(12 * np.maximum(middle - root, 1 / 12)) * gsd_m
+    heading = (90.0 + np.degrees(0.5 * np.arctan2(2 * cov, var_col - var_row))) % 180.0
+    peak = ndimage.maximum(ratio, labels, np.arange(1, count + 1))
+    kept = (length >= max(SMALLEST_M, 1.5 * gsd_m)) & (length <= LARGEST_M)
+    height_px, width_px = labels.shape
+    found = [
+        Scatterer(
+            row=float(row[i]),
+            col=float(col[i]),
+            region=region_number(row[i], col[i], height_px, width_px),
+            length_m=float(length[i]),
+            width_m=float(width[i]),
+            heading_deg=float(heading[i]),
+            contrast_db=float(10 * np.log10(max(peak[i], 1.0))),
+            dark_around=float(around[round(row[i]), round(col[i])]),
+        )
+        for i in np.flatnonzero(kept)
+    ]
+    return tuple(sorted(found, key=lambda one: (-one.contrast_db, one.row, one.col)))
