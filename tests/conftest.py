@@ -44,6 +44,27 @@ def workspace_root(tmp_path: Path) -> str:
     return str(tmp_path / "workspace")
 
 
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder of an untrained KnowLIP, small enough to load in a moment."""
+    import torch
+
+    from models import KnowLIP, Preprocessing, Tokenizer, presets, save_checkpoint
+
+    texts = [
+        text
+        for row in _captions([{"tile_id": str(n), "scale": "S"} for n in range(24)]).to_pylist()
+        for text in (row[name] for name in SUBTEXTS)
+    ]
+    torch.manual_seed(0)
+    tokenizer = Tokenizer.train(texts, vocab_size=300)
+    config = presets["tiny"]
+    config = config.model_copy(update={"text": config.text.model_copy(update={"vocab_size": tokenizer.vocab_size})})
+    preprocessing = Preprocessing(image_size=config.vision.image_size, channels=config.vision.channels)
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    return save_checkpoint(folder, KnowLIP(config), tokenizer, preprocessing, {"made_by": "a test"})
+
+
 @pytest.fixture
 def write_tiles() -> Callable[..., pa.Table]:
     """Function that puts tiles, and their captions, into a workspace without cutting a scene."""

@@ -6,9 +6,10 @@ from knowlip.archive.filters import Filters
 from knowlip.archive.index import Archive, Hit
 from knowlip.archive.loading import Loaded, load_units
 from knowlip.archive.pictures import read_picture
-from knowlip.archive.versions import Version
+from knowlip.archive.versions import INDEX, Version
 
 __all__ = [
+    "INDEX",
     "Archive",
     "Entry",
     "Filters",

@@ -35,7 +35,7 @@ class Loaded:
     removed: int
 
 
-def load_units(workspace: Workspace, version: Version, vectors: str) -> Loaded:
+def load_units(workspace: Workspace, version: Version) -> Loaded:
     """Bring an index up to date with the tiles, their captions and their vectors.
 
     A file of tiles is loaded in one transaction and only when its rows differ from those in the index, so loading
@@ -43,15 +43,16 @@ def load_units(workspace: Workspace, version: Version, vectors: str) -> Loaded:
 
     Args:
         workspace: Where ``tiles/``, ``captions/`` (if there are any) and the index lie.
-        version: The index to fill.
-        vectors: Folder below the workspace with one file a file of tiles: ``tile_id`` and ``vector``.
+        version: The index to fill; its vectors are there.
     """
     archive = Archive.of_version(workspace, version)
     known = archive.revisions()
-    files = workspace.files(vectors)
+    tiles = set(workspace.files("tiles"))
+    files = [name for name in workspace.files(version.vectors) if name in tiles]
     rows = changed = 0
-    for batch in _batches(workspace, vectors, files):
-        fresh = [table for table in _joined(workspace, vectors, batch) if _revision(table) != known.get(_file(table))]
+    for batch in _batches(workspace, version.vectors, files):
+        tables = _joined(workspace, version.vectors, batch)
+        fresh = [table for table in tables if _revision(table) != known.get(_file(table))]
         if fresh:
             archive.add(_once(pa.concat_tables(fresh)))
             rows += sum(table.num_rows for table in fresh)

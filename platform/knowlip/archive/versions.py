@@ -40,6 +40,11 @@ class Version(BaseModel):
         """Folder of this version below the workspace."""
         return f"{INDEX}/{self.digest}"
 
+    @property
+    def vectors(self) -> str:
+        """Folder below the workspace with one file of vectors a file of tiles: ``tile_id`` and ``vector``."""
+        return f"{self.folder}/vectors"
+
     def publish(self, workspace: Workspace) -> None:
         """Make this the version that readers open; they see the old one or this one, never a mixture."""
         workspace.write_bytes(self.model_dump_json(indent=2).encode(), INDEX, _CURRENT)

@@ -20,7 +20,6 @@ from knowlip.workspace import Workspace
 
 WIDTH = 16
 VERSION = Version(digest="0123456789abcdef", checkpoint="runs/pretrain/checkpoint", width=WIDTH)
-VECTORS = f"{VERSION.folder}/vectors"
 
 
 def unit_vectors(count, seed=0):
@@ -32,7 +31,7 @@ def write_vectors(workspace, tiles, name, seed=0):
     vectors = unit_vectors(tiles.num_rows, seed)
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), WIDTH)
     table = pa.table({"tile_id": tiles["tile_id"], "vector": column})
-    workspace.write_table(table, VECTORS, f"{name}.parquet")
+    workspace.write_table(table, VERSION.vectors, f"{name}.parquet")
     return vectors
 
 
@@ -49,7 +48,7 @@ def filled(workspace, write_tiles):
         tiles = write_tiles(workspace, name, count=40, lon=lon, sensor=sensor)
         made = write_vectors(workspace, tiles, name, seed)
         vectors |= dict(zip(tiles["tile_id"].to_pylist(), made, strict=True))
-    assert load_units(workspace, VERSION, VECTORS).rows == 80
+    assert load_units(workspace, VERSION).rows == 80
     VERSION.publish(workspace)
     return Archive.open(workspace), vectors
 
@@ -187,7 +186,7 @@ def test_tiles_made_anew_are_noticed(filled, workspace, write_tiles):
 
 def test_loading_again_changes_nothing(filled, workspace):
     archive, _ = filled
-    again = load_units(workspace, VERSION, VECTORS)
+    again = load_units(workspace, VERSION)
     assert (again.rows, again.files, again.removed) == (0, 0, 0)
     assert len(archive) == 80
 
@@ -195,7 +194,7 @@ def test_loading_again_changes_nothing(filled, workspace):
 def test_appending_adds_only_the_new(filled, workspace, write_tiles):
     tiles = write_tiles(workspace, "new", count=5, lon=10.0)
     write_vectors(workspace, tiles, "new", 9)
-    loaded = load_units(workspace, VERSION, VECTORS)
+    loaded = load_units(workspace, VERSION)
     assert (loaded.rows, loaded.files) == (5, 1)
     archive = Archive.open(workspace)
     assert len(archive) == 85
@@ -208,7 +207,7 @@ def test_new_captions_replace_rows(filled, workspace):
     place = captions.schema.get_field_index("target_category")
     texts = pa.array(["a lighthouse"] * captions.num_rows)
     workspace.write_table(captions.set_column(place, "target_category", texts), "captions", "los.parquet")
-    assert load_units(workspace, VERSION, VECTORS).files == 1
+    assert load_units(workspace, VERSION).files == 1
     archive = Archive.open(workspace)
     assert len(archive) == 80
     assert archive.entry("los-0000").texts["target_category"] == "a lighthouse"
@@ -217,20 +216,20 @@ def test_new_captions_replace_rows(filled, workspace):
 
 def test_tiles_without_captions_are_found_without_texts(workspace, write_tiles):
     write_vectors(workspace, write_tiles(workspace, "bare", captions=False), "bare")
-    load_units(workspace, VERSION, VECTORS)
+    load_units(workspace, VERSION)
     assert Archive.of_version(workspace, VERSION).entry("bare-0000").texts == {}
 
 
 def test_removed_files_leave_the_index(filled, workspace):
-    workspace.delete(VECTORS, "san.parquet")
-    assert load_units(workspace, VERSION, VECTORS).removed == 1
+    workspace.delete("tiles", "san.parquet")
+    assert load_units(workspace, VERSION).removed == 1
     assert {entry.tile_id[:3] for entry in Archive.open(workspace).sample(1000)} == {"los"}
 
 
 def test_an_empty_file_of_tiles_is_no_trouble(workspace, write_tiles):
     write_vectors(workspace, write_tiles(workspace, "some", count=3), "some")
     write_vectors(workspace, write_tiles(workspace, "none", count=0), "none")
-    assert load_units(workspace, VERSION, VECTORS).rows == 3
+    assert load_units(workspace, VERSION).rows == 3
 
 
 def test_no_index_and_another_checkpoint_are_one_line_each(filled, workspace, tmp_path):
