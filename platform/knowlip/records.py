@@ -74,6 +74,7 @@ QUALITY = pa.struct(
         ("enl", pa.float32()),
         ("dynamic_range_db", pa.float32()),
         ("bright_density", pa.float32()),
+        ("structure", pa.float32()),
     ]
 )
 """Texture and statistics by which tiles are screened (section 3.1, step 5)."""

@@ -1,0 +1,423 @@
+"""Open any raster as a SAR scene: what it is, where it lies, and its pixels by windows."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import re
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.errors import CRSError, RasterioError, RasterioIOError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from knowlip.errors import DataError, SceneError
+from knowlip.geography import crs_name
+from knowlip.scenes.georeference import Georeference, Spacing
+from knowlip.scenes.radiometry import Sample
+from knowlip.scenes.sensors import identify
+from knowlip.workspace import Workspace
+
+__all__ = ["Band", "Scene", "SceneReader", "open_scene", "scene_digest"]
+
+log = logging.getLogger(__name__)
+
+_WHOLE_DIGEST_BYTES = 1 << 26
+_DIGEST_CHUNK = 1 << 20
+_DIGEST_CHUNKS = 64
+_DTYPES = frozenset({"uint8", "uint16", "int16", "uint32", "int32", "float32", "float64", "complex64", "complex128"})
+_POLARISATION = re.compile(r"(?<![a-z])(hh|hv|vh|vv)(?![a-z])", re.IGNORECASE)
+_TIME_TAGS = ("ACQUISITION_DATETIME", "time", "datetime", "DATETIME", "TIFFTAG_DATETIME")
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of a scene, which becomes a series of tiles of its own.
+
+    Attributes:
+        index: Place in the file, from 1.
+        series: Its name: the polarisation where it is known, else ``b1``, ``b2`` …
+        polarisation: HH, HV, VH, VV, or empty.
+    """
+
+    index: int
+    series: str
+    polarisation: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A raster that can be tiled; a plain value that travels between processes.
+
+    Attributes:
+        path: Where it lies, as rasterio opens it.
+        name: File name.
+        scene_id: Digest of its bytes (`scene_digest`).
+        height: Rows.
+        width: Columns.
+        dtype: Data type of the pixels.
+        nodata: Declared no-data value.
+        bands: What each band shows.
+        georeference: How pixels map to the ground.
+        spacing: Ground metres a pixel, all over the scene.
+        block_height: Rows that the file stores together.
+        sensor: Satellite, or empty.
+        radar_band: Band letter, or empty.
+        time: Acquisition start, where known.
+        quantity: What the pixels measure by the file's tags or its sensor; empty where neither says.
+    """
+
+    path: str
+    name: str
+    scene_id: str
+    height: int
+    width: int
+    dtype: str
+    nodata: float | None
+    bands: tuple[Band, ...]
+    georeference: Georeference
+    spacing: Spacing = field(repr=False)
+    block_height: int
+    sensor: str = ""
+    radar_band: str = ""
+    time: datetime | None = None
+    quantity: str = ""
+
+    @contextmanager
+    def reading(self) -> Iterator[SceneReader]:
+        """Open the pixels.
+
+        Raises:
+            SceneError: The file cannot be opened any more.
+        """
+        with _opened(self.path) as source:
+            yield SceneReader(self, source)
+
+
+@dataclass(frozen=True)
+class SceneReader:
+    """An open scene.
+
+    Attributes:
+        scene: What is read.
+        source: The open raster.
+    """
+
+    scene: Scene
+    source: DatasetReader
+
+    def rows(self, band: int, row: int, count: int) -> tuple[NDArray[Any], list[tuple[slice, slice]]]:
+        """Read full rows; what cannot be decoded is left zero.
+
+        Returns:
+            Raw pixels (count, width), and the areas in it that could not be read.
+        """
+        whole = Window(0, row, self.scene.width, count)
+        try:
+            return self.source.read(band, window=whole), []
+        except RasterioError:
+            return self._salvage(band, row, count)
+
+    def _salvage(self, band: int, row: int, count: int) -> tuple[NDArray[Any], list[tuple[slice, slice]]]:
+        """Read block by block, so that one broken block costs no more than itself."""
+        block_height, block_width = self.source.block_shapes[band - 1]
+        pixels = np.zeros((count, self.scene.width), dtype=self.source.dtypes[band - 1])
+        broken = []
+        for top in range(row - row % block_height, row + count, block_height):
+            for left in range(0, self.scene.width, block_width):
+                rows = slice(max(top, row), min(top + block_height, row + count))
+                cols = slice(left, min(left + block_width, self.scene.width))
+                area = slice(rows.start - row, rows.stop - row), cols
+                try:
+                    pixels[area] = self.source.read(band, window=Window.from_slices(rows, cols))
+                except RasterioError:
+                    broken.append(area)
+        return pixels, broken
+
+    def sample(self, band: int, *, seed: int, blocks: int = 48, side: int = 128) -> Sample:
+        """Draw square blocks of pixels, spread evenly over the scene with seeded jitter; small scenes are read whole.
+
+        When all that was drawn is no data, the scene is read whole in a coarse lattice of rows, so that a scene with a
+        small valid area is not taken for empty.
+        """
+        height, width = self.scene.height, self.scene.width
+        if height * width <= blocks * side * side:
+            rows, _ = self.rows(band, 0, height)
+            tall = range(0, height, side) if height > side else (0,)
+            drawn = [rows[top : top + side, left : left + side] for top in tall for left in range(0, width, side)]
+        else:
+            drawn = list(self._drawn(band, np.random.default_rng(seed), blocks, side))
+        sample = Sample(tuple(drawn), self.scene.nodata)
+        return sample if any(_holds_data(block, self.scene.nodata) for block in drawn) else self._lattice(band)
+
+    def _drawn(self, band: int, rng: np.random.Generator, blocks: int, side: int) -> Iterator[NDArray[Any]]:
+        height, width = self.scene.height, self.scene.width
+        down = max(1, round(math.sqrt(blocks * height / width)))
+        across = max(1, round(blocks / down))
+        for i in range(down):
+            for j in range(across):
+                u, v = rng.random(2)
+                top = int((i + u) / down * max(height - side, 0))
+                left = int((j + v) / across * max(width - side, 0))
+                window = Window(left, top, min(side, width - left), min(side, height - top))
+                try:
+                    yield self.source.read(band, window=window)
+                except RasterioError:
+                    log.debug("a sampled block of %s cannot be read", self.scene.name)
+
+    def _lattice(self, band: int) -> Sample:
+        found = []
+        step = max(self.scene.block_height, 64)
+        for top in range(0, self.scene.height, step):
+            rows, _ = self.rows(band, top, min(step, self.scene.height - top))
+            if _holds_data(rows, self.scene.nodata):
+                found.append(rows[:, ::2])
+                if sum(block.size for block in found) > 1 << 20:
+                    break
+        return Sample(tuple(found), self.scene.nodata)
+
+
+def _holds_data(block: NDArray[Any], nodata: float | None) -> bool:
+    valid = np.isfinite(block) & (block != 0)
+    if nodata is not None and np.isfinite(nodata):
+        valid &= block != nodata
+    return bool(valid.any())
+
+
+def open_scene(path: str, *, gsd_m: float | None = None) -> Scene:
+    """Look at a raster and tell what it is, without reading its pixels.
+
+    Args:
+        path: A file, or anything else rasterio opens (``/vsizip/…``, ``s3://…``).
+        gsd_m: Ground sampling distance to assume where the file has no georeference.
+
+    Raises:
+        SceneError: It cannot be used; ``code`` is one of ``missing``, ``permission``, ``empty_file``, ``unreadable``,
+            ``truncated``, ``no_georeference``, ``bad_transform``, ``unsupported_dtype``, ``no_bands``.
+    """
+    name = path.rstrip("/").rsplit("/", 1)[-1]
+    try:
+        _check_file(path)
+        with _opened(path) as source:
+            return _describe(path, name, source, gsd_m)
+    except SceneError as error:
+        raise SceneError(error.what, where=error.where or name, fix=error.fix, code=error.code) from error
+
+
+def scene_digest(path: str) -> str:
+    """Return 16 hex digits that stand for a file's bytes, the same on every machine.
+
+    SHA-256 of the size and the bytes; of a file over 64 MiB, of 64 chunks of 1 MiB spread evenly from the first byte
+    to the last, so that a scene of many gigabytes needs no second reading.
+    """
+    with _byte_stream(path) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        sha = hashlib.sha256(str(size).encode())
+        if size <= _WHOLE_DIGEST_BYTES:
+            stream.seek(0)
+            while chunk := stream.read(_DIGEST_CHUNK):
+                sha.update(chunk)
+        else:
+            for offset in np.linspace(0, size - _DIGEST_CHUNK, _DIGEST_CHUNKS, dtype=np.int64):
+                stream.seek(int(offset))
+                sha.update(stream.read(_DIGEST_CHUNK))
+    return sha.hexdigest()[:16]
+
+
+@contextmanager
+def _byte_stream(path: str) -> Iterator[BinaryIO]:
+    if _is_local(path):
+        with Path(path).open("rb") as stream:
+            yield stream
+        return
+    if path.startswith("/vsizip/"):
+        archive, member = _zip_parts(path)
+        with zipfile.ZipFile(archive) as opened, opened.open(member) as inner:
+            yield cast(BinaryIO, inner)
+        return
+    folder, _, name = path.rpartition("/")
+    workspace = Workspace(folder)
+    with workspace.filesystem.open_input_file(workspace.path(name)) as remote:
+        yield cast(BinaryIO, remote)
+
+
+def _zip_parts(path: str) -> tuple[str, str]:
+    archive, dot_zip, member = path.removeprefix("/vsizip/").partition(".zip/")
+    return archive + dot_zip.rstrip("/"), member
+
+
+def _is_local(path: str) -> bool:
+    return not path.startswith("/vsi") and "://" not in path
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[DatasetReader]:
+    try:
+        source = rasterio.open(path)
+    except (RasterioIOError, CRSError) as error:
+        if _directory_is_cut_off(path):
+            raise SceneError("is a TIFF that is cut off", fix="fetch it again", code="truncated") from error
+        raise SceneError("is no raster that GDAL can open", fix="check the file", code="unreadable") from error
+    with source:
+        yield source
+
+
+def _directory_is_cut_off(path: str) -> bool:
+    """Whether a TIFF's header points to a directory beyond the end of the file."""
+    if not _is_local(path) or not Path(path).is_file():
+        return False
+    with Path(path).open("rb") as stream:
+        head = stream.read(16)
+        size = stream.seek(0, os.SEEK_END)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 16:
+        return False
+    (version,) = struct.unpack(f"{order}H", head[2:4])
+    if version not in (42, 43):
+        return False
+    (offset,) = struct.unpack(f"{order}I", head[4:8]) if version == 42 else struct.unpack(f"{order}Q", head[8:16])
+    return bool(offset + 2 > size)
+
+
+def _check_file(path: str) -> None:
+    if not _is_local(path):
+        return
+    file = Path(path)
+    if not file.exists():
+        raise SceneError("is not there", fix="check the path", code="missing")
+    if not os.access(file, os.R_OK):
+        raise SceneError("may not be read", fix="change its permissions", code="permission")
+    if file.is_file() and file.stat().st_size == 0:
+        raise SceneError("holds no bytes", fix="fetch it again", code="empty_file")
+
+
+def _describe(path: str, name: str, source: DatasetReader, gsd_m: float | None) -> Scene:
+    if not source.count:
+        raise SceneError("has no bands", fix="name one of its sub-datasets", code="no_bands")
+    dtype = "complex64" if source.dtypes[0] in ("complex_int16", "cint16") else source.dtypes[0]
+    if dtype not in _DTYPES:
+        allowed = ", ".join(sorted(_DTYPES))
+        raise SceneError(f"pixels of type {dtype}", fix=f"use one of {allowed}", code="unsupported_dtype")
+    _check_whole(path, source)
+    georeference = _georeference(source, gsd_m)
+    tags = {**source.tags(), **{f"band_{key}": value for key, value in source.tags(1).items()}}
+    facts = identify(path, tags)
+    return Scene(
+        path=path,
+        name=name,
+        scene_id=scene_digest(path),
+        height=source.height,
+        width=source.width,
+        dtype=dtype,
+        nodata=None if source.nodata is None else float(source.nodata),
+        bands=_bands(source, name, facts.polarisation),
+        georeference=georeference,
+        spacing=Spacing.of(georeference, source.height, source.width),
+        block_height=source.block_shapes[0][0],
+        sensor=facts.sensor if facts.known else source.tags().get("sensor", ""),
+        radar_band=facts.band,
+        time=_time(tags) or facts.time,
+        quantity=tags.get("quantity", "").lower(),
+    )
+
+
+def _check_whole(path: str, source: DatasetReader) -> None:
+    """Refuse a GeoTIFF whose directory points past the end of the file: a download or copy that broke off."""
+    if source.driver != "GTiff" or not _is_local(path):
+        return
+    size = Path(path).stat().st_size
+    for band in _stored_apart(source):
+        for block_row, block_col in _outer_blocks(source):
+            tag = f"{block_col}_{block_row}"
+            offset = source.get_tag_item(f"BLOCK_OFFSET_{tag}", "TIFF", bidx=band)
+            length = source.get_tag_item(f"BLOCK_SIZE_{tag}", "TIFF", bidx=band)
+            if offset and length and int(offset) + int(length) > size:
+                raise SceneError(
+                    f"is cut off: {size} bytes, but its pixels reach to byte {int(offset) + int(length)} or beyond",
+                    fix="fetch it again",
+                    code="truncated",
+                )
+
+
+def _stored_apart(source: DatasetReader) -> tuple[int, ...]:
+    interleaved = source.profile.get("interleave") == "pixel"
+    return (1,) if interleaved else tuple(source.indexes)
+
+
+def _outer_blocks(source: DatasetReader) -> list[tuple[int, int]]:
+    """Return block positions that are stored last in any usual order: the last row and column of blocks."""
+    block_height, block_width = source.block_shapes[0]
+    rows, cols = math.ceil(source.height / block_height), math.ceil(source.width / block_width)
+    return [(rows - 1, col) for col in range(cols)] + [(row, cols - 1) for row in range(rows - 1)]
+
+
+def _georeference(source: DatasetReader, gsd_m: float | None) -> Georeference:
+    crs = _crs(source.crs)
+    transform = source.transform
+    gcps, gcp_crs = source.gcps
+    if crs and not transform.is_identity:
+        if not all(math.isfinite(value) for value in transform) or transform.is_degenerate:
+            shown = tuple(transform)[:6]
+            raise SceneError(f"affine {shown} has no area", fix="mend its transform", code="bad_transform")
+        return Georeference("affine", crs, tuple(transform)[:6])
+    if gcps:
+        points = tuple((p.row, p.col, p.x, p.y, p.z or 0.0) for p in gcps)
+        return Georeference("gcps", _crs(gcp_crs) or "EPSG:4326", gcps=points)
+    if source.rpcs is not None:
+        return Georeference("rpcs", "EPSG:4326", rpcs=tuple(sorted(source.rpcs.to_gdal().items())))
+    if gsd_m is not None:
+        return Georeference("none", "", tuple(Affine.scale(gsd_m, -gsd_m))[:6])
+    lacks = "a transform but no CRS" if not transform.is_identity else "neither transform, control points nor RPCs"
+    raise SceneError(f"has {lacks}", fix="give --scenes.gsd-m to tile it by pixels", code="no_georeference")
+
+
+def _crs(crs: Any) -> str:
+    if not crs:
+        return ""
+    try:
+        return crs_name(crs.to_wkt())
+    except DataError as error:
+        raise SceneError("has a CRS that PROJ does not know", fix="mend its CRS", code="bad_crs") from error
+
+
+def _bands(source: DatasetReader, name: str, polarisation: str) -> tuple[Band, ...]:
+    """Name the bands: by their own tags, else by the file's tag or name where there is only one."""
+    found = []
+    tagged = source.tags().get("polarisation", source.tags().get("POLARISATION", ""))
+    for index in source.indexes:
+        if source.colorinterp[index - 1] == ColorInterp.alpha:
+            continue
+        own = f"{source.descriptions[index - 1] or ''} {source.tags(index).get('polarisation', '')}"
+        texts = (own, tagged, polarisation, name.replace("_", " ")) if source.count == 1 else (own,)
+        shown = next((match[1].upper() for text in texts if (match := _POLARISATION.search(text))), "")
+        found.append((index, shown))
+    shown_twice = len({shown for _, shown in found}) < len(found)
+    return tuple(Band(index, f"b{index}" if shown_twice or not shown else shown, shown) for index, shown in found)
+
+
+def _time(tags: dict[str, str]) -> datetime | None:
+    for key in _TIME_TAGS:
+        text = tags.get(key, "").strip()
+        # TIFF writes 2020:11:07 13:50:00; xarray writes nanoseconds, which datetime does not take.
+        text = re.sub(r"^(\d{4}):(\d\d):(\d\d)", r"\1-\2-\3", text)
+        text = re.sub(r"(\.\d{6})\d+", r"\1", text)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            continue
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None

@@ -1,0 +1,183 @@
+"""What a tile's grey levels say about its worth: co-occurrence texture and statistics (section 3.1, step 5).
+
+Texture is measured on the tile's view and at a distance that is a fixed share of its ground side, so that tiles of one
+scale compare across sensors, and a 0.2 m tile costs no more than a 3 m one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, stats
+from skimage.feature import graycomatrix, graycoprops
+
+from knowlip.scenes.radiometry import Transfer
+from knowlip.tiling.tile import Tile
+
+__all__ = ["Quality", "calm_looks", "measure_quality"]
+
+_LEVELS = 32
+_ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
+_DISTANCE_SHARE = 1 / 32
+"""Co-occurrence distance as a share of the tile's side (32 m of 1024 m): beyond the reach of resampled speckle."""
+
+_BRIGHT_DB = 8.0
+"""A scatterer is bright this far above the tile's median."""
+
+_ENL_BLOCK_PX = 16
+_ENL_BLOCKS = 256
+_ENL_QUANTILE = 0.75
+_CALM_QUANTILE = 0.9
+_TAILS = (0.01, 0.99)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Scores of one tile (`knowlip.records.QUALITY`).
+
+    Attributes:
+        contrast: Mean squared difference of co-occurring levels (32 levels, four directions).
+        homogeneity: Weight of like neighbours, 0 to 1.
+        energy: Root of the sum of squared co-occurrences, 0 to 1.
+        correlation: Correlation of co-occurring levels, −1 to 1; near 0 for speckle alone.
+        entropy: Entropy of the view's 8-bit values, bits.
+        saturation: Share of valid pixels at the upper clip limit.
+        nodata_share: Share of pixels without data.
+        enl: Equivalent number of looks of the calmer blocks.
+        dynamic_range_db: Decibels between the 1st and 99th percentile.
+        bright_density: Bright scatterers a square kilometre.
+        structure: The dynamic range over what the scene's speckle alone would span; 1 is nothing but
+            speckle (of small tiles: averaging calms the speckle of larger ones).
+    """
+
+    contrast: float
+    homogeneity: float
+    energy: float
+    correlation: float
+    entropy: float
+    saturation: float
+    nodata_share: float
+    enl: float
+    dynamic_range_db: float
+    bright_density: float
+    structure: float
+
+    def record(self) -> dict[str, float]:
+        """Return the columns of `knowlip.records.QUALITY`."""
+        return asdict(self)
+
+
+def measure_quality(tile: Tile, view: Tile, transfer: Transfer, *, looks: float) -> Quality:
+    """Measure a tile.
+
+    Args:
+        tile: The stored image.
+        view: The same, averaged to at most 256 px a side.
+        transfer: How its 8-bit values go back to decibels.
+        looks: Equivalent number of looks of the scene where it is calm (`calm_looks`).
+    """
+    counts = np.bincount(tile.pixels.ravel(), minlength=256)
+    valid = int(counts[1:].sum())
+    range_db = _range_db(counts, transfer.decibels)
+    contrast, homogeneity, energy, correlation = _cooccurrence(view.pixels)
+    return Quality(
+        contrast=contrast,
+        homogeneity=homogeneity,
+        energy=energy,
+        correlation=correlation,
+        entropy=_entropy(np.bincount(view.pixels.ravel(), minlength=256)[1:]),
+        saturation=float(counts[255]) / valid if valid else 0.0,
+        nodata_share=1.0 - valid / tile.pixels.size,
+        enl=_looks(tile.pixels, transfer.decibels),
+        dynamic_range_db=range_db,
+        bright_density=_bright_density(view, transfer.decibels),
+        structure=range_db / _speckle_range_db(round(looks, 2)),
+    )
+
+
+def calm_looks(images: Iterable[NDArray[np.uint8]], transfer: Transfer) -> float:
+    """Estimate a scene's equivalent number of looks from 8-bit samples of it, where it is calm.
+
+    Speckle alone lowers mean²/variance of power to the number of looks, structure lowers it further; so the upper
+    blocks tell what the speckle is.
+    """
+    looks = [_block_looks(image, transfer.decibels) for image in images]
+    found = np.concatenate(looks) if looks else np.zeros(0)
+    return max(0.5, float(np.quantile(found, _CALM_QUANTILE))) if found.size else 1.0
+
+
+@lru_cache(maxsize=1024)
+def _speckle_range_db(looks: float) -> float:
+    low, high = stats.gamma.ppf(_TAILS, looks)
+    return float(10.0 * np.log10(high / low))
+
+
+def _cooccurrence(pixels: NDArray[np.uint8]) -> tuple[float, float, float, float]:
+    # Level 0 of the matrix collects no data; its row and column are dropped, so edges of the scene make no texture.
+    levels = np.where(pixels > 0, (pixels.astype(np.int16) - 1) // 8 + 1, 0).astype(np.uint8)
+    distance = max(1, round(max(pixels.shape) * _DISTANCE_SHARE))
+    matrix: NDArray[np.float64] = graycomatrix(  # type: ignore[no-untyped-call]
+        levels, [distance], _ANGLES, levels=_LEVELS + 1, symmetric=True
+    )[1:, 1:].astype(np.float64)
+    totals = matrix.sum(axis=(0, 1), keepdims=True)
+    if not totals.all():
+        return 0.0, 1.0, 1.0, 0.0
+    matrix /= totals
+    names = ("contrast", "homogeneity", "energy", "correlation")
+    contrast, homogeneity, energy, correlation = (
+        float(graycoprops(matrix, name).mean())  # type: ignore[no-untyped-call]
+        for name in names
+    )
+    return contrast, homogeneity, energy, correlation
+
+
+def _entropy(counts: NDArray[np.int64]) -> float:
+    total = counts.sum()
+    if not total:
+        return 0.0
+    shares = counts[counts > 0] / total
+    return max(0.0, float(-(shares * np.log2(shares)).sum()))
+
+
+def _looks(pixels: NDArray[np.uint8], decibels: NDArray[np.float32]) -> float:
+    """Estimate looks of a tile; its calmer blocks are free of structure."""
+    looks = _block_looks(pixels, decibels)
+    return float(np.quantile(looks, _ENL_QUANTILE)) if looks.size else 0.0
+
+
+def _block_looks(pixels: NDArray[np.uint8], decibels: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return mean²/variance of power of each block, for at most a few hundred of them, without no data."""
+    side = _ENL_BLOCK_PX
+    down, across = pixels.shape[0] // side, pixels.shape[1] // side
+    if not down * across:
+        return np.zeros(0)
+    step = max(1, int(np.sqrt(down * across / _ENL_BLOCKS)))
+    whole = pixels[: down * side, : across * side].reshape(down, side, across, side)[::step, :, ::step]
+    blocks = whole.transpose(0, 2, 1, 3).reshape(-1, side * side)
+    blocks = blocks[(blocks > 0).all(axis=1)]
+    power = (10.0 ** (decibels / 10.0))[blocks].astype(np.float64)
+    spread = power.var(axis=1)
+    calm = spread > 0
+    return np.asarray(power[calm].mean(axis=1) ** 2 / spread[calm], dtype=np.float64)
+
+
+def _range_db(counts: NDArray[np.int64], decibels: NDArray[np.float32]) -> float:
+    cumulated = np.cumsum(counts[1:])
+    if not cumulated[-1]:
+        return 0.0
+    low, high = np.searchsorted(cumulated, np.array(_TAILS) * cumulated[-1]) + 1
+    return float(decibels[high] - decibels[low])
+
+
+def _bright_density(view: Tile, decibels: NDArray[np.float32]) -> float:
+    valid = view.pixels[view.valid]
+    if not valid.size:
+        return 0.0
+    limit = decibels[int(np.median(valid))] + _BRIGHT_DB
+    level = int(np.searchsorted(decibels[1:], limit)) + 1
+    _, scatterers = ndimage.label(view.pixels >= level) if level < 256 else (None, 0)
+    return float(scatterers) / (valid.size * view.gsd_m**2 / 1e6)
