@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -83,6 +82,7 @@ class SensorFacts:
         return self.sensor in SENSORS
 
 
+_START = r"(?<![A-Za-z0-9])"
 _TIME = r"(?P<time>\d{8}T?\d{6})"
 _DATE = r"(?P<time>\d{8})"
 _POL = r"(?P<pol>HH|HV|VH|VV)"
@@ -95,7 +95,7 @@ SENSORS: dict[str, Sensor] = {
             "Ku",
             15.2,
             {"SL": 0.2, "SM": 1.0},
-            (rf"\b(?:QL-?1|QILU-?1|QLSAR-?0?1)[_-](?:.*?{_TIME})?(?:.*?{_POL})?",),
+            (rf"{_START}(?:QL-?1|QILU-?1|QLSAR-?0?1)[_-](?:.*?{_TIME})?(?:.*?{_POL})?",),
             aliases=("qilu1", "ql1", "qlsar01"),
             note="frequency and product names are not published; Ku band and 0.2 m are",
         ),
@@ -104,13 +104,23 @@ SENSORS: dict[str, Sensor] = {
             "C",
             5.4,
             {
-                "SL": 1.0, "UFS": 3.0, "FSI": 5.0, "FSII": 10.0, "SS": 25.0, "NSC": 50.0, "WSC": 100.0, "GLO": 500.0,
-                "QPSI": 8.0, "QPSII": 25.0, "WAV": 10.0, "EXT": 25.0,
+                "SL": 1.0,
+                "UFS": 3.0,
+                "FSI": 5.0,
+                "FSII": 10.0,
+                "SS": 25.0,
+                "NSC": 50.0,
+                "WSC": 100.0,
+                "GLO": 500.0,
+                "QPSI": 8.0,
+                "QPSII": 25.0,
+                "WAV": 10.0,
+                "EXT": 25.0,
             },
             (
-                r"\bGF3[A-C]?_[A-Z0-9]+_(?P<mode>[A-Z]+)_\d{6}_E(?P<lon>-?[\d.]+)_N(?P<lat>-?[\d.]+)_"
+                rf"{_START}GF3[A-C]?_[A-Z0-9]+_(?P<mode>[A-Z]+)_\d{{6}}_(?P<lon>[EW]-?[\d.]+)_(?P<lat>[NS]-?[\d.]+)_"
                 rf"{_DATE}_L\d[A-Z]?_(?P<pol>[A-Z]+)_L\d+",
-                r"\bGF-?3[A-C]?[_-]",
+                rf"{_START}GF-?3[A-C]?[_-]",
             ),
             aliases=("gf3", "gf-3", "gaofen3", "gf3b", "gf3c"),
         ),
@@ -119,7 +129,7 @@ SENSORS: dict[str, Sensor] = {
             "X",
             9.6,
             {"SM": 3.0},
-            (rf"\b(?:HT-?1|HONGTU-?1|PIESAT-?1)[-_]?(?:[A-B]\d{{0,2}})?[_-](?:.*?{_TIME})?(?:.*?{_POL})?",),
+            (rf"{_START}(?:HT-?1|HONGTU-?1|PIESAT-?1)[-_]?(?:[A-B]\d{{0,2}})?[_-](?:.*?{_TIME})?(?:.*?{_POL})?",),
             aliases=("hongtu1", "ht1", "piesat-1", "piesat1"),
             note="product names are not published",
         ),
@@ -129,10 +139,10 @@ SENSORS: dict[str, Sensor] = {
             5.405,
             {"SM": 5.0, "WV": 5.0, "IW": 20.0, "EW": 40.0},
             (
-                r"\bs1[a-d]-(?P<mode>s\d|iw|ew|wv)\d?-(?:slc|grd|ocn)-(?P<pol>hh|hv|vh|vv)-(?P<time>\d{8}t\d{6})",
-                rf"\bS1[A-D]_(?P<mode>S\d|IW|EW|WV)_(?:SLC|GRD|OCN|RAW)[FHM_]_\d[SA](?P<pol>[SD][HV])_{_TIME}",
-                rf"\bS1[A-D]_(?P<mode>IW|EW|SM)_{_TIME}_(?P<pol>[SD][HV])P_RTC",
-                r"(?:\b|_)(?:s1[a-d]?|sentinel-?1[a-d]?)(?=[_.-]|$)",
+                rf"{_START}s1[a-d]-(?P<mode>s\d|iw|ew|wv)\d?-(?:slc|grd|ocn)-{_POL}-{_TIME}",
+                rf"{_START}S1[A-D]_(?P<mode>S\d|IW|EW|WV)_(?:SLC|GRD|OCN|RAW)[FHM_]_\d[SA](?P<pol>[SD][HV])_{_TIME}",
+                rf"{_START}S1[A-D]_(?P<mode>IW|EW|SM)_{_TIME}_(?P<pol>[SD][HV])P_RTC",
+                rf"{_START}(?:s1[a-d]?[_-](?=(?:hh|hv|vh|vv)(?![a-z]))|sentinel-?1[a-d]?(?![a-z0-9]))",
             ),
             aliases=("s1", "s1a", "s1b", "s1c", "sentinel1", "sentinel-1a", "sentinel-1b", "sentinel-1c"),
         ),
@@ -141,8 +151,10 @@ SENSORS: dict[str, Sensor] = {
             "X",
             9.65,
             {"ST": 0.25, "HS": 1.0, "SL": 2.0, "SM": 3.0, "SC": 18.5, "WS": 40.0},
-            (rf"\b(?:TSX|TDX|PAZ)1_SAR__[A-Z]{{3}}_[A-Z_]{{4}}_(?P<mode>[A-Z]{{2}})_(?P<pol>[SDTQ])_[A-Z]{{3}}_{_TIME}",
-             r"\b(?:TSX|TDX)-?1?[_-]"),
+            (
+                rf"{_START}(?:TSX|TDX|PAZ)1_SAR__[A-Z]{{3}}_[A-Z_]{{4}}_(?P<mode>[A-Z]{{2}})_(?P<pol>[SDTQ])_[A-Z]{{3}}_{_TIME}",
+                rf"{_START}(?:TSX|TDX)-?1?[_-]",
+            ),
             aliases=("tsx", "tdx", "tandem-x", "tandemx", "terrasarx", "tsx-1", "tdx-1"),
         ),
         Sensor(
@@ -151,8 +163,8 @@ SENSORS: dict[str, Sensor] = {
             9.6,
             {"S2": 1.0, "HI": 3.0, "PP": 15.0, "WR": 30.0, "HR": 100.0, "STR": 3.0},
             (
-                rf"\bCSKS\d_[A-Z]{{3}}_[A-Z]_(?P<mode>[A-Z0-9]{{2}})_\w{{2}}_(?P<pol>HH|HV|VH|VV|CO|CH|CV)_[RL][AD]_[SF][FN]_{_TIME}",
-                rf"\bCSG_SSAR\d_[A-Z]{{3}}_[A-Z]_\d{{4}}_(?P<mode>[A-Z0-9]+)_\d{{3}}_(?P<pol>[HV]{{2}})_[RL][AD]_\w_{_TIME}",
+                rf"{_START}CSKS\d_[A-Z]{{3}}_[A-Z]_(?P<mode>[A-Z0-9]{{2}})_\w{{2}}_(?P<pol>HH|HV|VH|VV|CO|CH|CV)_[RL][AD]_[SF][FN]_{_TIME}",
+                rf"{_START}CSG_SSAR\d_[A-Z]{{3}}_[A-Z]_\d{{4}}_(?P<mode>[A-Z0-9]+)_\d{{3}}_(?P<pol>[HV]{{2}})_[RL][AD]_\w_{_TIME}",
             ),
             aliases=("csk", "csg", "cosmo", "cosmoskymed", "csks1", "csks2", "csks3", "csks4"),
         ),
@@ -161,7 +173,9 @@ SENSORS: dict[str, Sensor] = {
             "C",
             5.405,
             {"SLA": 1.0, "U": 3.0, "MF": 5.0, "F": 8.0, "FQ": 8.0, "S": 25.0, "W": 30.0, "SCN": 50.0, "SCW": 100.0},
-            (r"\bRS2_OK\d+_PK\d+_DK\d+_(?P<mode>[A-Z]+)\w*?_(?P<time>\d{8}_\d{6})_(?P<pol>[HV]{2}(?:_[HV]{2})*)_",),
+            (
+                rf"{_START}RS2_OK\d+_PK\d+_DK\d+_(?P<mode>[A-Z]+)\w*?_(?P<time>\d{{8}}_\d{{6}})_(?P<pol>[HV]{{2}}(?:_[HV]{{2}})*)_",
+            ),
             aliases=("rs2", "radarsat2", "rsat2"),
         ),
         Sensor(
@@ -169,18 +183,34 @@ SENSORS: dict[str, Sensor] = {
             "C",
             5.405,
             {"FSL": 1.0, "3M": 3.0, "5M": 5.0, "16M": 16.0, "SC30M": 30.0, "SC50M": 50.0, "SC100M": 100.0},
-            (r"\bRCM[1-3]_OK\d+_PK\d+_\d+_(?P<mode>SC\d+M|\d+M|FSL)\w*?_(?P<time>\d{8}_\d{6})_(?P<pol>[HVCX]{2}(?:_[HVCX]{2})*)_",),
+            (
+                rf"{_START}RCM[1-3]_OK\d+_PK\d+_\d+_(?P<mode>SC\d+M|\d+M|FSL)\w*?_(?P<time>\d{{8}}_\d{{6}})_"
+                r"(?P<pol>[HVCX]{2}(?:_[HVCX]{2})*)_",
+            ),
             aliases=("radarsat-constellation", "rcm1", "rcm2", "rcm3"),
         ),
         Sensor(
             "ALOS-2",
             "L",
             1.2575,
-            {"SBS": 1.0, "UBS": 3.0, "UBD": 3.0, "HBS": 6.0, "HBD": 6.0, "HBQ": 6.0, "FBS": 10.0, "FBD": 10.0, "FBQ": 10.0,
-             "WBS": 100.0, "WBD": 100.0, "VBS": 60.0, "VBD": 60.0},
+            {
+                "SBS": 1.0,
+                "UBS": 3.0,
+                "UBD": 3.0,
+                "HBS": 6.0,
+                "HBD": 6.0,
+                "HBQ": 6.0,
+                "FBS": 10.0,
+                "FBD": 10.0,
+                "FBQ": 10.0,
+                "WBS": 100.0,
+                "WBD": 100.0,
+                "VBS": 60.0,
+                "VBD": 60.0,
+            },
             (
-                r"(?:IMG-(?P<pol>HH|HV|VH|VV)-)?\bALOS2\d{9}-(?P<time>\d{6})-(?P<mode>[SUHFWV]B[SDQ])",
-                r"(?:IMG-(?P<pol>HH|HV|VH|VV)-)?\bALOS2\d{9}-(?P<time>\d{6})",
+                rf"{_START}(?:IMG-{_POL}-)?ALOS2\d{{9}}-(?P<time>\d{{6}})-(?P<mode>[SUHFWV]B[SDQ])",
+                rf"{_START}(?:IMG-{_POL}-)?ALOS2\d{{9}}-(?P<time>\d{{6}})",
             ),
             aliases=("alos2", "palsar-2", "palsar2"),
         ),
@@ -189,7 +219,7 @@ SENSORS: dict[str, Sensor] = {
             "X",
             9.65,
             {"SP": 0.5, "SS": 0.8, "SM": 1.2},
-            (rf"\bCAPELLA_C\d+_(?P<mode>SP|SM|SS)_[A-Z]+_{_POL}_{_TIME}",),
+            (rf"{_START}CAPELLA_C\d+_(?P<mode>SP|SM|SS)_[A-Z]+_{_POL}_{_TIME}",),
             aliases=("capella-space",),
         ),
         Sensor(
@@ -198,8 +228,8 @@ SENSORS: dict[str, Sensor] = {
             9.65,
             {"SLED": 0.25, "SLEA": 1.0, "SLF": 0.5, "SLH": 1.0, "SL": 1.0, "SM": 3.0, "SC": 15.0},
             (
-                rf"\bICEYE_X\d+_(?:GRD|SLC|QUICKLOOK)_(?P<mode>[A-Z]+)_\d+_{_TIME}",
-                rf"\bICEYE_[A-Z0-9]+_{_TIME}Z?_\d+_X\d+_(?P<mode>[A-Z]+)_",
+                rf"{_START}ICEYE_X\d+_(?:GRD|SLC|QUICKLOOK)_(?P<mode>[A-Z]+)_\d+_{_TIME}",
+                rf"{_START}ICEYE_[A-Z0-9]+_{_TIME}Z?_\d+_X\d+_(?P<mode>[A-Z]+)_",
             ),
         ),
         Sensor(
@@ -207,7 +237,7 @@ SENSORS: dict[str, Sensor] = {
             "X",
             9.6,
             {"SPOTLIGHT": 0.25},
-            (r"(?P<time>\d{4}-\d{2}-\d{2}-\d{2}-\d{2}-\d{2})_UMBRA-\d+", r"\bUMBRA-\d+[_-]"),
+            (r"(?P<time>\d{4}-\d{2}-\d{2}-\d{2}-\d{2}-\d{2})_UMBRA-\d+", rf"{_START}UMBRA-\d+[_-]"),
             aliases=("umbra-space",),
         ),
     )
@@ -238,9 +268,9 @@ def identify(name: str, tags: Mapping[str, str] | None = None) -> SensorFacts:
     """Say what acquired a product, from its tags where they tell and from its name otherwise.
 
     Args:
-        name: File or product name; a path is searched from its last part upwards, so a measurement file in a product folder
-            is found by either.
-        tags: The raster's tags: ``sensor``, ``band``, ``polarisation``, ``mode``, ``time`` in any case, and TIFF's own date.
+        name: File or product name, or a path: it is searched from its last part upwards, so a measurement file in a
+            product folder is known by either.
+        tags: The raster's tags; ``sensor``, ``band``, ``polarisation``, ``mode`` and ``time`` count, in any case.
     """
     told = {key.lower(): str(value).strip() for key, value in (tags or {}).items()}
     match = _match_name(name)
@@ -254,10 +284,10 @@ def identify(name: str, tags: Mapping[str, str] | None = None) -> SensorFacts:
         wavelength_m=sensor.wavelength_m if sensor else None,
         mode=mode,
         resolution_m=sensor.modes.get(mode) if sensor else None,
-        polarisation=_polarisation(told.get("polarisation", told.get("polarization", ""))) or _polarisation(groups.get("pol", "")) or _loose_polarisation(name),
+        polarisation=_polarisation(told, groups, name),
         time=_time(told.get("time", "") or told.get("acquisition_time", "")) or _time(groups.get("time", "")),
-        lon=_number(groups.get("lon")),
-        lat=_number(groups.get("lat")),
+        lon=_degrees(groups.get("lon", "")),
+        lat=_degrees(groups.get("lat", "")),
         decided_by="tags" if _tagged_sensor(told) else "name" if match else "",
     )
 
@@ -294,14 +324,11 @@ def _mode(sensor: Sensor | None, named: str) -> str:
     return mode
 
 
-def _polarisation(named: str) -> str:
-    """Return a single polarisation, or nothing where the name speaks of several or of none."""
-    named = named.upper()
-    return named if named in ("HH", "HV", "VH", "VV") else ""
-
-
-def _loose_polarisation(name: str) -> str:
-    """Find one polarisation standing alone in a file name, as in ``scene_vh.tif``."""
+def _polarisation(told: Mapping[str, str], groups: Mapping[str, str], name: str) -> str:
+    """Return the single polarisation that tags, pattern or file name (``scene_vh.tif``) speak of, or nothing."""
+    for named in (told.get("polarisation", ""), told.get("polarization", ""), groups.get("pol", "")):
+        if named.upper() in ("HH", "HV", "VH", "VV"):
+            return named.upper()
     stem = re.split(r"[/\\]", name)[-1]
     found = {word.upper() for word in re.findall(r"(?<![A-Za-z])(hh|hv|vh|vv)(?![A-Za-z])", stem, re.IGNORECASE)}
     return found.pop() if len(found) == 1 else ""
@@ -326,9 +353,9 @@ def _time(text: str) -> datetime | None:
         return None
 
 
-def _number(text: str | None) -> float | None:
+def _degrees(text: str) -> float | None:
+    """Read ``E113.2`` or ``S33.1``."""
     try:
-        value = float(text) if text else math.nan
-    except ValueError:
+        return float(text[1:]) * (-1 if text[0] in "WSws" else 1)
+    except (IndexError, ValueError):
         return None
-    return value if math.isfinite(value) else None

@@ -52,7 +52,13 @@ AIRCRAFT: dict[str, AircraftType] = {
 
 
 def draw_aircraft(
-    canvas: Canvas, name: str, nose: Sequence[float], heading_deg: float, rng: np.random.Generator, *, state: str
+    canvas: Canvas,
+    name: str,
+    nose: Sequence[float] | Floats,
+    heading_deg: float,
+    rng: np.random.Generator,
+    *,
+    state: str,
 ) -> bool:
     """Draw a parked or taxiing aircraft, if there is room for it.
 
@@ -77,11 +83,13 @@ def draw_aircraft(
     frame = canvas.frame
     belly = frame.shadow_m(kind.fuselage_m) * frame.away
     canvas.shade([shapely.affinity.translate(hull, *belly), hull])
-    canvas.raise_volume([hull], [float(db(-9.0))])
-    body, rcs, height = _constellation(kind, frame.away @ axes.T, rng)
+    canvas.raise_volume([hull], [float(db(-14.0))])
+    body, rcs, height = _constellation(kind, frame.away @ axes.T, frame.gsd_m, rng)
     canvas.scatter(body @ axes + np.array(nose, dtype=float), rcs, height)
     canvas.record(
-        TruthObject("aircraft", name, hull, kind.length_m, kind.span_m, kind.height_m, heading_deg % 360, {"state": state})
+        TruthObject(
+            "aircraft", name, hull, kind.length_m, kind.span_m, kind.height_m, heading_deg % 360, {"state": state}
+        )
     )
     return True
 
@@ -98,9 +106,16 @@ def _parts(kind: AircraftType) -> list[Floats]:
     r, length, half = kind.fuselage_m / 2, kind.length_m, kind.span_m / 2
     root, tip, chord = _wing(kind)
     fuselage = array((0, 0), (r, r * 0.7), (2.2 * r, r), (0.75 * length, r), (length, 0.3))
-    wing = array((root, 0), (tip, half), (tip + 0.22 * chord, half), (root + 0.8 * chord, 0.3 * half), (root + chord, 0))
+    wing = array(
+        (root, 0), (tip, half), (tip + 0.22 * chord, half), (root + 0.8 * chord, 0.3 * half), (root + chord, 0)
+    )
     tail = 0.87 * length
-    plane = array((tail, 0), (tail + 0.07 * length, kind.tailplane_m / 2), (0.985 * length, kind.tailplane_m / 2), (0.98 * length, 0))
+    plane = array(
+        (tail, 0),
+        (tail + 0.07 * length, kind.tailplane_m / 2),
+        (0.985 * length, kind.tailplane_m / 2),
+        (0.98 * length, 0),
+    )
     return [np.concatenate([half_part, half_part[::-1] * (1, -1)]) for half_part in (fuselage, wing, plane)]
 
 
@@ -111,13 +126,14 @@ def _outline(kind: AircraftType) -> Floats:
 
 
 def _constellation(
-    kind: AircraftType, away: Floats, rng: np.random.Generator
+    kind: AircraftType, away: Floats, gsd_m: float, rng: np.random.Generator
 ) -> tuple[Floats, Floats, Floats]:
     """Return positions in the body frame, cross sections in m² and heights of an aircraft's scatterers.
 
     Args:
         kind: The type.
         away: Look direction in the body frame: (behind, starboard).
+        gsd_m: Ground metres a pixel.
         rng: Random stream.
     """
     length, half, r = kind.length_m, kind.span_m / 2, kind.fuselage_m / 2
@@ -134,15 +150,20 @@ def _constellation(
     stern = kind.height_m if kind.t_tail else 0.4 * kind.height_m
     for side in (-1.0, 1.0):
         spots += [(share * length, side * off, 1.5, 110.0) for share, off in kind.engines]
-        spots += [(tip + 0.1 * chord, side * half, 3.0, 14.0), (0.95 * length, side * kind.tailplane_m / 2, stern, 12.0)]
+        spots += [
+            (tip + 0.1 * chord, side * half, 3.0, 14.0),
+            (0.95 * length, side * kind.tailplane_m / 2, stern, 12.0),
+        ]
     sides = np.abs(away[1])
-    skin = np.arange(2 * r, 0.85 * length, 1.2)
-    spots += [(x, lit_side * r, 0.0, 2.0 + 14.0 * sides**4) for x in skin]
+    step = float(np.clip(6 * gsd_m, 0.6, 1.9))
+    dense = step / 1.9  # finer pixels resolve more, weaker scatterers
+    skin = np.arange(2 * r, 0.85 * length, step)
+    spots += [(x, lit_side * r, 0.0, dense * (0.8 + 7.0 * sides**4)) for x in skin]
     for side in (-1.0, 1.0):
         normal = np.array([-np.cos(np.radians(kind.sweep_deg)), side * np.sin(np.radians(kind.sweep_deg))])
-        glint = 1.2 + 16.0 * max(float(-normal @ away), 0.0) ** 8
-        along = np.arange(r + 1.0, half, 1.3)
+        glint = dense * (0.6 + 9.0 * max(float(-normal @ away), 0.0) ** 8)
+        along = np.arange(r + 1.0, half, step)
         spots += [(root + (tip - root) * y / half, side * y, 2.0, glint) for y in along]
     table = np.array(spots)
     rcs = table[:, 3] * rng.standard_gamma(1.5, len(table)) / 1.5
-    return table[:, :2] + rng.normal(0, 0.15, (len(table), 2)), rcs, table[:, 2] * 0.5
+    return table[:, :2] + rng.normal(0, 0.2, (len(table), 2)), rcs, table[:, 2] * 0.5

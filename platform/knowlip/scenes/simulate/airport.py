@@ -28,8 +28,8 @@ def airport(canvas: Canvas) -> None:
     half_apron = float(np.clip(0.13 * runway_m + rng.uniform(0, 60), 240, 450))
     draw_fields(canvas)
     draw_woods(canvas, share=0.10)
-    draw_roads(canvas, count=2)
     airfield = site.rect(-runway_m / 2 - 250, runway_m / 2 + 250, -480, 560)
+    draw_roads(canvas, count=2, keep_out=airfield)
     draw_villages(canvas, keep_out=airfield)
     canvas.paint(site.rect(-runway_m / 2 - 200, runway_m / 2 + 200, -420, 120), "grass")
     canvas.paint(site.rect(-half_apron - 420, half_apron + 420, 100, 540), "park")
@@ -64,9 +64,7 @@ def _draw_runways(canvas: Canvas, site: Plan, runway_m: float, half_apron: float
     for row in rows:
         strip = site.rect(-half, half, row - 30, row + 30)
         canvas.paint(strip, "runway")
-        canvas.record(
-            TruthObject("runway", "paved", strip, runway_m, 60.0, heading_deg=site.heading_deg % 180)
-        )
+        canvas.record(TruthObject("runway", "paved", strip, runway_m, 60.0, heading_deg=site.heading_deg % 180))
         _draw_lights(canvas, site, half, row)
     for strip in taxiway:
         canvas.record(TruthObject("taxiway", "paved", strip, strip.area / 24, 24.0))
@@ -88,10 +86,17 @@ def _draw_terminal(canvas: Canvas, site: Plan, half_apron: float) -> None:
     canvas.paint([site.strip([(-half_apron - 500, 352), (half_apron + 500, 352)], 14)], "road")
     canvas.paint([site.strip([(0, 352), (0, 2500)], 16)], "road")
     hall = Boxes.one(
-        site.at([(0.0, (low + high) / 2)])[0], 2 * half, high - low, float(rng.uniform(16, 24)), site.heading_deg, "terminal"
+        site.at([(0.0, (low + high) / 2)])[0],
+        2 * half,
+        high - low,
+        float(rng.uniform(16, 24)),
+        site.heading_deg,
+        "terminal",
     )
     draw_boxes(canvas, hall, rng)
-    tower = Boxes.one(site.at([(half + 40, 300.0)])[0], 11, 11, float(rng.uniform(38, 60)), site.heading_deg, "control_tower")
+    tower = Boxes.one(
+        site.at([(half + 40, 300.0)])[0], 11, 11, float(rng.uniform(38, 60)), site.heading_deg, "control_tower"
+    )
     draw_boxes(canvas, tower, rng)
     lot = site.rect(-half * 0.8, half * 0.8, 370, 470)
     canvas.paint(lot, "road")
@@ -138,7 +143,9 @@ def _park_aircraft(canvas: Canvas, site: Plan, half_apron: float) -> None:
             if u + span / 2 > half_apron - 5:
                 break
             if rng.random() < filling:
-                _park(canvas, site, name, (u, nose_v + float(rng.normal(0, 1.0))), turn + float(rng.normal(0, 1.5)), rng)
+                _park(
+                    canvas, site, name, (u, nose_v + float(rng.normal(0, 1.0))), turn + float(rng.normal(0, 1.5)), rng
+                )
             u += span / 2 + 6
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +28,9 @@ Floats = npt.NDArray[np.float64]
 _CODE = {name: code for code, name in enumerate(SURFACES)}
 
 
-def db(value: float | Floats) -> float | Floats:
-    """Turn decibels into a linear power ratio."""
-    return 10 ** (value / 10)
+def db(value: float | Floats) -> Floats:
+    """Turn decibels into linear power ratios."""
+    return np.asarray(10 ** (np.asarray(value) / 10), dtype=np.float64)
 
 
 def array(*rows: Iterable[float]) -> Floats:
@@ -76,13 +77,13 @@ class Frame:
         """Unit vector away from the radar."""
         return np.array(self.look)
 
-    def layover_m(self, height_m: float | Floats) -> float | Floats:
+    def layover_m(self, height_m: float | Floats) -> Floats:
         """Ground range by which something high is displaced towards the radar."""
-        return height_m / math.tan(math.radians(self.incidence_deg))
+        return np.asarray(height_m) / math.tan(math.radians(self.incidence_deg))
 
-    def shadow_m(self, height_m: float | Floats) -> float | Floats:
+    def shadow_m(self, height_m: float | Floats) -> Floats:
         """Ground range that something high hides behind itself."""
-        return height_m * math.tan(math.radians(self.incidence_deg))
+        return np.asarray(height_m) * math.tan(math.radians(self.incidence_deg))
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class Canvas:
             rcs_m2: Radar cross sections (N,).
             height_m: Heights (N,) or one for all.
         """
-        shift = np.broadcast_to(np.asarray(self.frame.layover_m(np.asarray(height_m))), len(xy_m))
+        shift = np.broadcast_to(self.frame.layover_m(height_m), len(xy_m))
         moved = xy_m - shift[:, None] * self.frame.away
         self._points.append(np.column_stack([moved, rcs_m2]))
 
@@ -183,36 +184,33 @@ class Canvas:
     def surfaces(self) -> npt.NDArray[np.uint8]:
         """Return the surface codes (H, W)."""
         out = np.full((self.frame.height_px, self.frame.width_px), _CODE[self._base], dtype=np.uint8)
-        return self._burn(self._paint, out)
+        self._burn(self._paint, out)
+        return out
 
     def lit(self) -> npt.NDArray[np.uint8]:
         """Return one where the radar sees the ground and zero in shadow (H, W)."""
         out = np.ones((self.frame.height_px, self.frame.width_px), dtype=np.uint8)
-        return self._burn([(shape, 0) for shape in self._shadows], out)
+        self._burn([(shape, 0) for shape in self._shadows], out)
+        return out
 
     def volumes(self) -> npt.NDArray[np.float32]:
         """Return the summed backscatter of facades, roofs and decks (H, W)."""
         out = np.zeros((self.frame.height_px, self.frame.width_px), dtype=np.float32)
-        return self._burn(self._volumes, out, MergeAlg.add)
+        self._burn(self._volumes, out, MergeAlg.add)
+        return out
 
     def points(self) -> Floats:
         """Return the point scatterers as rows (x metres, y metres, cross section m²)."""
         return np.concatenate(self._points) if self._points else np.empty((0, 3))
 
     def _burn(
-        self,
-        shapes: Sequence[tuple[BaseGeometry, float]],
-        out: npt.NDArray[np.generic],
-        merge: MergeAlg = MergeAlg.replace,
-    ) -> npt.NDArray[np.generic]:
+        self, shapes: Sequence[tuple[BaseGeometry, float]], out: npt.NDArray[Any], merge: MergeAlg = MergeAlg.replace
+    ) -> None:
         if shapes:
             gsd = self.frame.gsd_m
             rasterize(shapes, out=out, transform=Affine(gsd, 0, 0, 0, gsd, 0), merge_alg=merge)
-        return out
 
 
 def _cut(thing: TruthObject, visible: BaseGeometry) -> TruthObject:
-    extra = {**thing.extra, "cut": 1}
-    return TruthObject(
-        thing.kind, thing.type, visible, thing.length_m, thing.width_m, thing.height_m, thing.heading_deg, extra
-    )
+    share = round(visible.area / thing.footprint.area, 3)
+    return replace(thing, footprint=visible, extra={**thing.extra, "visible": share})

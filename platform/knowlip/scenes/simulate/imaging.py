@@ -1,7 +1,7 @@
 """From drawn ground to a SAR image: texture, point response, speckle and receiver noise.
 
-Intensity is ``(ground x texture x visibility + volumes + noise floor) x gamma speckle + points``; the image is its square
-root. All of it runs in strips of rows, so memory stays small and the bytes do not depend on the strips before.
+Intensity is ``(ground x texture x visibility + volumes + noise floor) x gamma speckle + points``; the image is its
+square root. All of it runs in strips of rows, so that no second image-sized array of floats is needed.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def _field(rng: np.random.Generator, frame: Frame, grain_m: float) -> Field:
 
 
 def _as_bytes(z: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    return np.clip(z * np.float32(1 / Z_PER_STEP) + np.float32(128.5), 0, 255).astype(np.uint8)
+    levels = z * np.float32(1 / Z_PER_STEP) + np.float32(128.5)
+    return np.asarray(np.clip(levels, 0, 255), dtype=np.uint8)
 
 
 def _splat(points: npt.NDArray[np.float64], frame: Frame) -> npt.NDArray[np.float32]:

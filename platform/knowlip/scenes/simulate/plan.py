@@ -56,7 +56,7 @@ class Plan:
         return float(u0), float(u1), float(v0), float(v1)
 
 
-def blob(centre: Sequence[float], radius_m: float, rng: np.random.Generator) -> shapely.Polygon:
+def blob(centre: Sequence[float] | Floats, radius_m: float, rng: np.random.Generator) -> shapely.Polygon:
     """Return a natural outline: a circle whose radius wanders."""
     turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     radius = np.ones_like(turn)

@@ -1,4 +1,4 @@
-"""A port: quays and piers with moored ships, container yard and cranes, tank farm, warehouses, breakwater, roadstead."""
+"""A port: piers with moored ships, container yard and cranes, tank farm, warehouses, breakwater, roadstead."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from shapely.geometry.base import BaseGeometry
 
 from knowlip.scenes.simulate.canvas import Canvas, TruthObject
 from knowlip.scenes.simulate.countryside import draw_suburb
+from knowlip.scenes.simulate.plan import Plan, blob
 from knowlip.scenes.simulate.sea import ships_at_sea
 from knowlip.scenes.simulate.ships import draw_ship, random_ship
-from knowlip.scenes.simulate.plan import Plan
-from knowlip.scenes.simulate.structures import Boxes, draw_boxes, draw_crane, draw_tank
+from knowlip.scenes.simulate.structures import Boxes, draw_boxes, draw_clutter, draw_crane, draw_tank
 
 __all__ = ["port"]
 
@@ -82,8 +82,11 @@ def _draw_hinterland(canvas: Canvas, site: Plan, piers: list[_Pier], extent: flo
     left, right = piers[0].left - 110, piers[-1].right + 110
     depth = float(np.clip(0.28 * extent, 120, 480))
     canvas.paint(site.rect(left, right, -depth, 0), "yard")
+    draw_clutter(canvas, site.rect(left, right, -depth, 0).intersection(canvas.frame.box), 30.0, 6.0, rng)
     for n, row in enumerate((-depth - 120, -depth - 520)):
         area = site.rect(u0, u1, max(row - 330, v0), row).intersection(canvas.frame.box)
+        gardens = [blob(rng.uniform(0, 1, 2) * canvas.frame.size_m, 0.05 * extent, rng) for _ in range(5)]
+        area = area.difference(shapely.union_all(gardens))
         if row > v0:
             draw_suburb(canvas, area, canvas.rng(f"suburb {n}"))
     canvas.paint([site.strip([(u0, -depth - 60), (u1, -depth - 60)], 18)], "road")
@@ -108,11 +111,17 @@ def _draw_tank_farm(
 
 def _draw_warehouses(canvas: Canvas, site: Plan, u_range: tuple[float, float], v_range: tuple[float, float]) -> None:
     rng = canvas.rng("warehouses")
-    u, v = np.meshgrid(np.arange(u_range[0] + 45, u_range[1] - 40, 100.0), np.arange(v_range[0] + 25, v_range[1] - 20, 62.0))
+    u, v = np.meshgrid(
+        np.arange(u_range[0] + 45, u_range[1] - 40, 100.0), np.arange(v_range[0] + 25, v_range[1] - 20, 62.0)
+    )
     count = u.size
     sizes = rng.uniform(60, 88, count), rng.uniform(24, 42, count), rng.uniform(8, 15, count)
     plan = Boxes(
-        site.at(np.column_stack([u.ravel(), v.ravel()])), *sizes, np.full(count, site.heading_deg), "warehouse", bounce_m=14.0
+        site.at(np.column_stack([u.ravel(), v.ravel()])),
+        *sizes,
+        np.full(count, site.heading_deg),
+        "warehouse",
+        bounce_m=14.0,
     )
     draw_boxes(canvas, plan.where(rng.random(count) < 0.9), rng)
 
@@ -122,9 +131,7 @@ def _draw_pier(canvas: Canvas, site: Plan, pier: _Pier) -> None:
     quay = site.rect(pier.left, pier.right, -5, pier.reach)
     canvas.paint(quay, "quay")
     canvas.record(
-        TruthObject(
-            "quay", pier.cargo, quay, pier.reach, pier.right - pier.left, 4.0, (site.heading_deg + 90) % 180
-        )
+        TruthObject("quay", pier.cargo, quay, pier.reach, pier.right - pier.left, 4.0, (site.heading_deg + 90) % 180)
     )
     if pier.cargo == "containers":
         _draw_container_yard(canvas, site, pier, rng)
@@ -155,14 +162,20 @@ def _draw_container_yard(canvas: Canvas, site: Plan, pier: _Pier, rng: np.random
     places = site.at(np.column_stack([u.ravel(), v.ravel()])[:count])
     height = 2.6 * rng.integers(1, 6, count)
     heading = np.full(count, site.heading_deg + 90)
-    stacks = Boxes(places, np.full(count, long_m), np.full(count, wide_m), height, heading, "container_stack", bounce_m=25.0)
+    stacks = Boxes(
+        places, np.full(count, long_m), np.full(count, wide_m), height, heading, "container_stack", bounce_m=25.0
+    )
     draw_boxes(canvas, stacks.where(rng.random(count) < 0.85), rng)
 
 
 def _moor(canvas: Canvas, site: Plan, piers: list[_Pier]) -> None:
     """Moor ships along both long sides of every pier, bow in or out."""
     rng = canvas.rng("moored ships")
-    types = {"containers": ("container_ship",), "bulk": ("bulk_carrier", "tanker"), "general": ("general_cargo", "passenger", "fishing")}
+    types = {
+        "containers": ("container_ship",),
+        "bulk": ("bulk_carrier", "tanker"),
+        "general": ("general_cargo", "passenger", "fishing"),
+    }
     for pier in piers:
         for edge, side in ((pier.left, -1.0), (pier.right, 1.0)):
             v = float(rng.uniform(15, 50))
@@ -191,7 +204,5 @@ def _draw_breakwater(canvas: Canvas, site: Plan, piers: list[_Pier], extent: flo
         return shapely.Polygon()
     canvas.paint(arm, "rock")
     canvas.record(TruthObject("breakwater", "rubble_mound", arm, arm.area / 18.0, 18.0))
-    inside = rng.uniform(0, 1, (400, 2)) * canvas.frame.size_m
-    keep = shapely.contains_xy(arm, inside[:, 0], inside[:, 1])
-    canvas.scatter(inside[keep], 10 * rng.standard_exponential(int(keep.sum())))
+    draw_clutter(canvas, arm, 60.0, 6.0, rng)
     return arm

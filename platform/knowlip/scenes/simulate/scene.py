@@ -1,25 +1,21 @@
-"""A simulated scene: drawn, imaged, placed on the ground, and written with its truth."""
+"""A simulated scene: drawn, imaged and placed on the ground, with its truth."""
 
 from __future__ import annotations
 
-import json
 import math
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 import shapely
 from affine import Affine
 from shapely.geometry.base import BaseGeometry
 
 from knowlip.geography import GEOD, to_wgs84
 from knowlip.scenes.simulate.airport import airport
-from knowlip.scenes.simulate.canvas import Canvas, Frame, TruthObject
+from knowlip.scenes.simulate.canvas import Canvas, Floats, Frame, TruthObject
 from knowlip.scenes.simulate.city import city
 from knowlip.scenes.simulate.countryside import countryside
 from knowlip.scenes.simulate.imaging import image
@@ -27,9 +23,9 @@ from knowlip.scenes.simulate.places import grid
 from knowlip.scenes.simulate.port import port
 from knowlip.scenes.simulate.sea import sea
 from knowlip.scenes.simulate.settings import SimulationSettings
-from knowlip.scenes.simulate.surfaces import LANDCOVER, Illumination
+from knowlip.scenes.simulate.surfaces import Illumination
 
-__all__ = ["ScenePaths", "SimulatedScene", "simulate", "write_scene"]
+__all__ = ["SimulatedScene", "simulate"]
 
 _DRAW: dict[str, tuple[Callable[[Canvas], None], str]] = {
     "airport": (airport, "grass"),
@@ -39,8 +35,6 @@ _DRAW: dict[str, tuple[Callable[[Canvas], None], str]] = {
     "countryside": (countryside, "grass"),
 }
 """What draws each kind of scene, and the ground it is drawn on."""
-
-_LEGEND_COLOURS = {1: (20, 60, 160), 2: (150, 200, 110), 3: (20, 100, 40), 4: (220, 200, 80), 5: (170, 140, 100), 6: (200, 60, 60), 7: (90, 90, 90)}
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,10 @@ class SimulatedScene:
         landcover: Codes of `LANDCOVER` (H, W), uint8.
         transform: Pixel (column, row) to CRS.
         crs: Authority code.
-        features: GeoJSON features (WGS84), one an object; see `write_scene`.
+        features: GeoJSON features (WGS84), one an object, with the properties ``class``, ``type``, ``length_m``,
+            ``width_m``, ``height_m``, ``heading_deg`` (clockwise from true north), ``centre_px`` (column, row),
+            ``pixels`` (bounds: column, row, column, row) and ``visible`` (share within the image); ships have
+            ``state`` and ``length_class``, aircraft ``state``.
     """
 
     settings: SimulationSettings
@@ -88,15 +85,6 @@ class SimulatedScene:
         }
 
 
-@dataclass(frozen=True)
-class ScenePaths:
-    """The files of a written scene."""
-
-    image: Path
-    truth: Path
-    landcover: Path
-
-
 def simulate(settings: SimulationSettings) -> SimulatedScene:
     """Draw and image a scene. The same settings give the same values.
 
@@ -118,55 +106,6 @@ def simulate(settings: SimulationSettings) -> SimulatedScene:
     return SimulatedScene(settings, amplitude, landcover, transform, crs, features)
 
 
-def write_scene(scene: SimulatedScene, folder: str | Path) -> ScenePaths:
-    """Write a scene: ``NAME.tif``, ``NAME.truth.geojson``, ``NAME.landcover.tif``.
-
-    The image is written last and each file appears whole, so a scene whose image is there is complete. Truth features are
-    WGS84 polygons with ``class``, ``type``, ``length_m``, ``width_m``, ``height_m``, ``heading_deg`` (clockwise from
-    true north), ``pixels`` (bounds: column, row, column, row), ``centre_px``, ``visible`` (share within the image), and
-    for ships ``state`` and ``length_class``, for aircraft ``state``.
-
-    Args:
-        scene: What `simulate` returned.
-        folder: Where to; made when absent.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = ScenePaths(*(folder / f"{scene.name}{suffix}" for suffix in (".tif", ".truth.geojson", ".landcover.tif")))
-    truth = {"type": "FeatureCollection", "name": scene.name, "features": scene.features}
-    _publish(paths.truth, lambda path: path.write_text(json.dumps(truth, separators=(",", ":"))))
-    _publish(paths.landcover, lambda path: _write_raster(path, scene, scene.landcover, {"legend": json.dumps(LANDCOVER)}))
-    _publish(paths.image, lambda path: _write_raster(path, scene, scene.amplitude, scene.tags()))
-    return paths
-
-
-def _publish(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under a hidden name beside the target, then rename."""
-    hidden = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
-    try:
-        write(hidden)
-        hidden.replace(path)
-    finally:
-        hidden.unlink(missing_ok=True)
-
-
-def _write_raster(path: Path, scene: SimulatedScene, pixels: npt.NDArray[Any], tags: dict[str, str]) -> None:
-    height, width = pixels.shape
-    profile = {
-        "driver": "GTiff", "width": width, "height": height, "count": 1, "dtype": pixels.dtype.name,
-        "crs": scene.crs, "transform": scene.transform, "tiled": True, "blockxsize": 256, "blockysize": 256,
-        "compress": "deflate", "zlevel": 1, "predictor": 3 if pixels.dtype.kind == "f" else 2,
-        "bigtiff": "IF_SAFER",
-    }  # fmt: skip
-    with rasterio.open(path, "w", **profile) as target:
-        target.write(pixels, 1)
-        target.update_tags(**tags)
-        if pixels.dtype.kind == "u":
-            target.write_colormap(1, _LEGEND_COLOURS)
-        else:
-            target.set_band_description(1, scene.settings.pol)
-
-
 def _look_in_image(settings: SimulationSettings, transform: Affine, crs: str) -> tuple[float, float]:
     """Return the look direction as a unit vector of the image (right, down)."""
     angle = math.radians(settings.look_azimuth_deg - _up_azimuth_deg(settings, transform, crs))
@@ -176,7 +115,7 @@ def _look_in_image(settings: SimulationSettings, transform: Affine, crs: str) ->
 def _up_azimuth_deg(settings: SimulationSettings, transform: Affine, crs: str) -> float:
     """Return the compass direction of the image's upward axis at its centre."""
     width, height = settings.size_px
-    (x0, y0), (x1, y1) = transform * (width / 2, height / 2), transform * (width / 2, height / 2 - 50)
+    (x0, y0), (x1, y1) = transform @ (width / 2, height / 2), transform @ (width / 2, height / 2 - 50)
     lon, lat = to_wgs84(crs, np.array([x0, x1]), np.array([y0, y1]))
     azimuth, _, _ = GEOD.inv(lon[0], lat[0], lon[1], lat[1])
     return float(azimuth)
@@ -196,14 +135,16 @@ def _feature(
         "heading_deg": None if thing.heading_deg is None else round((thing.heading_deg + up_deg) % 360, 2),
         "centre_px": [round(centre.x, 2), round(centre.y, 2)],
         "pixels": [round(edge, 2) for edge in pixels.bounds],
+        "visible": 1.0,
         **thing.extra,
     }
     return {"type": "Feature", "id": number, "properties": properties, "geometry": _on_earth(pixels, transform, crs)}
 
 
 def _on_earth(pixels: BaseGeometry, transform: Affine, crs: str) -> dict[str, Any]:
-    def place(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        x, y = transform * (xy[:, 0], xy[:, 1])
-        return np.round(np.column_stack(to_wgs84(crs, x, y)), 8)
+    def place(xy: Floats) -> Floats:
+        x = transform.a * xy[:, 0] + transform.b * xy[:, 1] + transform.c
+        y = transform.d * xy[:, 0] + transform.e * xy[:, 1] + transform.f
+        return np.asarray(np.round(np.column_stack(to_wgs84(crs, x, y)), 8))
 
     return dict(shapely.geometry.mapping(shapely.transform(pixels, place)))

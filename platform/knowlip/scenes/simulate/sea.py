@@ -7,7 +7,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from knowlip.scenes.simulate.canvas import Canvas
-from knowlip.scenes.simulate.ships import draw_ship, random_ship
+from knowlip.scenes.simulate.ships import State, draw_ship, random_ship
 
 __all__ = ["sea", "ships_at_sea"]
 
@@ -16,7 +16,7 @@ _MOST_SHIPS = 400
 
 def sea(canvas: Canvas) -> None:
     """Draw shipping on open water over the whole frame."""
-    ships_at_sea(canvas, canvas.frame.box, per_km2=1.2)
+    ships_at_sea(canvas, canvas.frame.box, per_km2=0.25)
 
 
 def ships_at_sea(canvas: Canvas, water: BaseGeometry, *, per_km2: float) -> None:
@@ -38,5 +38,5 @@ def ships_at_sea(canvas: Canvas, water: BaseGeometry, *, per_km2: float) -> None
         anchored = bool(rng.random() < 0.5)
         heading = wind_deg + float(rng.normal(0, 6)) if anchored else float(rng.uniform(0, 360))
         if water.contains(shapely.Point(middle).buffer(0.6 * ship.length_m)):
-            state = "anchored" if anchored else "under_way"
+            state: State = "anchored" if anchored else "under_way"
             drawn += draw_ship(canvas, ship, middle, heading, rng, state=state, gap_m=30.0)

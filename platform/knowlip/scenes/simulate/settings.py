@@ -7,12 +7,14 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from knowlip.errors import SettingsError
+from knowlip.errors import KnowlipError
+from knowlip.geography import crs_name
+from knowlip.manifest import digest
 from knowlip.scenes.sensors import Sensor, sensor_named
 from knowlip.scenes.simulate.places import locate
 from knowlip.settings import Section
 
-__all__ = ["DEFAULTS", "Kind", "SimulationSettings", "demo_scenes"]
+__all__ = ["DEFAULTS", "Acquisition", "Kind", "SimulationSettings", "demo_scenes"]
 
 Kind = Literal["airport", "port", "city", "sea", "countryside"]
 
@@ -26,20 +28,17 @@ DEFAULTS: dict[str, tuple[str, str, str]] = {
 """Place, sensor and polarisation of each kind of scene where the settings leave them open."""
 
 
-class SimulationSettings(Section):
-    """One simulated scene. The same settings give the same bytes."""
-
-    kind: Kind = "airport"
-    """What is drawn: airport, port, city, sea or countryside."""
+class Acquisition(Section):
+    """How and where simulated scenes are taken."""
 
     location: str = ""
     """Airport code, port or town name, or lon,lat; a place that suits the kind when empty."""
 
     sensor: str = ""
-    """A sensor by name, such as Qilu-1 (0.2 m), Gaofen-3 (1 m), Hongtu-1 (3 m) or Sentinel-1; suits the kind when empty."""
+    """A sensor by name, such as Qilu-1, Gaofen-3, Hongtu-1 or Sentinel-1; one that suits the kind when empty."""
 
     gsd_m: float | None = Field(default=None, ge=0.1, le=100)
-    """Ground metres a pixel; when left out, 1 m or the sensor's finest mode where that is coarser (10 m for Sentinel-1)."""
+    """Ground metres a pixel; 0.2 for Qilu-1, 3 for Hongtu-1, 10 for Sentinel-1 and 1 for the rest when left out."""
 
     size_px: tuple[int, int] = (2112, 2112)
     """Width and height in pixels."""
@@ -68,9 +67,6 @@ class SimulationSettings(Section):
     time: datetime = datetime(2024, 6, 1, 5, 30, tzinfo=UTC)
     """Acquisition time."""
 
-    seed: int = Field(default=0, ge=0)
-    """Decides everything random."""
-
     @field_validator("size_px")
     @classmethod
     def _usable_size(cls, size: tuple[int, int]) -> tuple[int, int]:
@@ -83,12 +79,23 @@ class SimulationSettings(Section):
     def _in_utc(cls, time: datetime) -> datetime:
         return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
+
+class SimulationSettings(Acquisition):
+    """One simulated scene. The same settings give the same bytes."""
+
+    kind: Kind = "airport"
+    """What is drawn: airport, port, city, sea or countryside."""
+
+    seed: int = Field(default=0, ge=0)
+    """Decides everything random."""
+
     @model_validator(mode="after")
     def _known_names(self) -> Self:
         try:
-            sensor_named(self.sensor or DEFAULTS[self.kind][1])
-            locate(self.place, self.kind)
-        except SettingsError as error:
+            _ = self.sensor and sensor_named(self.sensor)
+            _ = self.location and locate(self.location, self.kind)
+            _ = self.crs == "utm" or crs_name(self.crs)
+        except KnowlipError as error:
             raise ValueError(f"{error.where}: {error.what}; {error.fix}") from error
         return self
 
@@ -121,17 +128,23 @@ class SimulationSettings(Section):
 
     @property
     def look_azimuth_deg(self) -> float:
-        """Compass direction in which the radar looks: a near-polar track of 12° inclination, and a right angle to it."""
+        """Compass direction in which the radar looks, at a right angle to a track 12° off the meridian."""
         track = 348.0 if self.orbit == "ascending" else 192.0
         return (track + (90.0 if self.look == "right" else -90.0)) % 360
 
     @property
     def name(self) -> str:
-        """A file name's stem that tells scenes apart."""
+        """A file name's stem; ends in a digest of all settings, so a file that is there was made with these."""
         place = "".join(letter if letter.isalnum() else "-" for letter in self.place).strip("-").lower()
         sensor = self.instrument.name.lower()
-        return f"{self.kind}_{place}_{sensor}_{self.ground_gsd_m:g}m_{self.pol.lower()}_s{self.seed}"
+        recipe = digest([_REVISION, self.model_dump(mode="json")])[:8]
+        return f"{self.kind}_{place}_{sensor}_{self.ground_gsd_m:g}m_{self.pol.lower()}_{recipe}"
 
+
+_REVISION = 1
+"""Counts up when the same settings begin to give another scene."""
+
+DEMO_KINDS: tuple[Kind, ...] = ("airport", "port", "city")
 
 _USUAL_GSD_M = {"Qilu-1": 0.2, "Hongtu-1": 3.0, "Sentinel-1": 10.0}
 
@@ -145,6 +158,6 @@ def demo_scenes(seed: int = 0, *, extent_m: float = 2112.0) -> list[SimulationSe
     """
     side = round(extent_m)
     return [
-        SimulationSettings(kind=kind, size_px=(side, side), gsd_m=1.0, seed=seed + number)
-        for number, kind in enumerate(("airport", "port", "city"))
+        SimulationSettings(kind=kind, size_px=(side, side), seed=seed + number)
+        for number, kind in enumerate(DEMO_KINDS)
     ]

@@ -11,7 +11,7 @@ import shapely
 
 from knowlip.scenes.simulate.canvas import Canvas, Floats, TruthObject, array, db, heading_vector
 
-__all__ = ["SHIPS", "Ship", "ShipType", "draw_ship", "length_class", "random_ship"]
+__all__ = ["SHIPS", "Ship", "ShipType", "State", "draw_ship", "length_class", "random_ship"]
 
 State = Literal["moored", "anchored", "under_way"]
 
@@ -68,7 +68,9 @@ class Ship:
     beam_m: float
 
 
-def random_ship(rng: np.random.Generator, *, longest_m: float = 400.0, types: Sequence[str] = tuple(SHIPS)) -> Ship | None:
+def random_ship(
+    rng: np.random.Generator, *, longest_m: float = 400.0, types: Sequence[str] = tuple(SHIPS)
+) -> Ship | None:
     """Draw a ship's type and size at random, or nothing when no type is that short."""
     fitting = [name for name in types if SHIPS[name].length_m[0] <= longest_m]
     if not fitting:
@@ -83,7 +85,7 @@ def random_ship(rng: np.random.Generator, *, longest_m: float = 400.0, types: Se
 def draw_ship(
     canvas: Canvas,
     ship: Ship,
-    centre: Sequence[float],
+    centre: Sequence[float] | Floats,
     heading_deg: float,
     rng: np.random.Generator,
     *,
@@ -116,20 +118,20 @@ def draw_ship(
     freeboard = 2.0 + 0.03 * ship.length_m
     shadow = canvas.frame.shadow_m(freeboard) * canvas.frame.away
     canvas.shade([shapely.convex_hull(shapely.multipoints(np.concatenate([outline, outline + shadow])))])
-    canvas.raise_volume([hull], [float(db(rng.normal(-5.0, 1.5)))])
+    canvas.raise_volume([hull], [float(db(rng.normal(-9.0, 1.5)))])
     body, rcs, height = _constellation(ship, canvas.frame.away @ axes.T, rng)
     canvas.scatter(body @ axes + middle, rcs, height)
     extra = {"state": state, "length_class": length_class(ship.length_m)}
-    canvas.record(
-        TruthObject("ship", ship.type, hull, ship.length_m, ship.beam_m, None, heading_deg % 360, extra)
-    )
+    canvas.record(TruthObject("ship", ship.type, hull, ship.length_m, ship.beam_m, None, heading_deg % 360, extra))
     return True
 
 
 def _outline(ship: Ship) -> Floats:
     """Hull on the waterline in the body frame: pointed bow, rounded stern."""
     a, b = ship.length_m / 2, ship.beam_m / 2
-    half = array((a, 0), (a - 0.05 * ship.length_m, 0.45 * b), (a - 0.14 * ship.length_m, b), (-0.92 * a, b), (-a, 0.7 * b))
+    half = array(
+        (a, 0), (a - 0.05 * ship.length_m, 0.45 * b), (a - 0.14 * ship.length_m, b), (-0.92 * a, b), (-a, 0.7 * b)
+    )
     return np.concatenate([half, half[:0:-1] * (1, -1)])
 
 
@@ -141,12 +143,18 @@ def _constellation(ship: Ship, away: Floats, rng: np.random.Generator) -> tuple[
     fore, aft = (a - share * ship.length_m for share in kind.bridge)
     count = int(20 + 1.2 * (fore - aft))
     bridge = np.column_stack(
-        [rng.uniform(aft, fore, count), rng.uniform(-0.9 * b, 0.9 * b, count), rng.uniform(0, 0.09 * ship.length_m**0.9, count)]
+        [
+            rng.uniform(aft, fore, count),
+            rng.uniform(-0.9 * b, 0.9 * b, count),
+            rng.uniform(0, 0.09 * ship.length_m**0.9, count),
+        ]
     )
-    parts.append(np.column_stack([bridge, np.full(count, 6.0 + 0.35 * ship.length_m)]))
+    parts.append(np.column_stack([bridge, np.full(count, 12.0 + 0.5 * ship.length_m)]))
     side = np.arange(-0.9 * a, 0.78 * a, 1.5)
     strength = 2.0 + 45.0 * np.abs(away[1]) ** 10
-    parts.append(np.column_stack([side, np.full(len(side), lit_side * b), np.zeros(len(side)), np.full(len(side), strength)]))
+    parts.append(
+        np.column_stack([side, np.full(len(side), lit_side * b), np.zeros(len(side)), np.full(len(side), strength)])
+    )
     parts.append(np.array([[0.97 * a, 0.0, 3.0, 30.0 + 0.4 * ship.length_m], [-0.97 * a, 0.0, 3.0, 30.0]]))
     table = np.concatenate(parts)
     rcs = table[:, 3] * rng.standard_gamma(0.8, len(table)) / 0.8
@@ -162,7 +170,7 @@ def _deck(kind: ShipType, ship: Ship, rng: np.random.Generator) -> Floats:
         bays = bays[rng.random(len(bays)) < 0.85]
         across = np.arange(-0.9 * b, 0.9 * b, 2.5)
         x, y = (grid.ravel() for grid in np.meshgrid(bays, across))
-        return np.column_stack([x, y, np.full(len(x), 6.0), np.full(len(x), 9.0)])
+        return np.column_stack([x, y, np.full(len(x), 6.0), np.full(len(x), 5.0)])
     if kind.deck == "hatches":
         edges = np.linspace(aft, fore, max(int((fore - aft) / 24), 2))
         across = np.linspace(-0.55 * b, 0.55 * b, max(int(b), 3))
@@ -180,7 +188,12 @@ def _deck(kind: ShipType, ship: Ship, rng: np.random.Generator) -> Floats:
 def _draw_wake(canvas: Canvas, ship: Ship, middle: Floats, axes: Floats) -> None:
     """Draw the dark turbulent wake and one narrow bright arm each side."""
     stern, reach = -ship.length_m / 2, 4.5 * ship.length_m
-    dark = array((stern, -0.4 * ship.beam_m), (stern - reach, -0.9 * ship.beam_m), (stern - reach, 0.9 * ship.beam_m), (stern, 0.4 * ship.beam_m))
+    dark = array(
+        (stern, -0.4 * ship.beam_m),
+        (stern - reach, -0.9 * ship.beam_m),
+        (stern - reach, 0.9 * ship.beam_m),
+        (stern, 0.4 * ship.beam_m),
+    )
     arm_m = max(1.2 * canvas.frame.gsd_m, 4.0)
     for side in (-1.0, 1.0):
         tip = array((-stern * 0.6, side * ship.beam_m / 2), (stern - 0.7 * reach, side * (ship.beam_m + 0.1 * reach)))

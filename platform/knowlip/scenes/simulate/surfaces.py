@@ -89,16 +89,16 @@ class Surface:
 
 
 def _crop(sigma0_db: float) -> Surface:
-    return Surface(Cover.CROPS, sigma0_db, cross_db=-8.0, fine_order=18.0, coarse_order=40.0)
+    return Surface(Cover.CROPS, sigma0_db, cross_db=-8.0, fine_order=18.0, coarse_order=120.0)
 
 
 SURFACES: dict[str, Surface] = {
-    "sea": Surface(Cover.WATER, -19.0, -9.0, 1.5, 9.0, 40.0, 30.0),
-    "calm_water": Surface(Cover.WATER, -22.5, -9.0, 1.5, 9.0, 40.0, 15.0),
+    "sea": Surface(Cover.WATER, -19.0, -9.0, 1.5, 9.0, 30.0, 60.0),
+    "calm_water": Surface(Cover.WATER, -22.5, -9.0, 1.5, 9.0, 40.0, 40.0),
     "wake": Surface(Cover.WATER, -24.5, -9.0, 1.5, 9.0, 40.0, 60.0),
     "wake_arm": Surface(Cover.WATER, -14.5, -9.0, 1.5, 9.0, 8.0, 40.0),
-    "grass": Surface(Cover.GRASS, -13.5, -8.0, 1.5, 2.0, 22.0, 30.0),
-    "park": Surface(Cover.GRASS, -11.5, -7.0, 1.0, 2.0, 6.0, 12.0),
+    "grass": Surface(Cover.GRASS, -13.5, -8.0, 1.5, 2.0, 22.0, 120.0),
+    "park": Surface(Cover.GRASS, -11.5, -7.0, 1.0, 2.0, 6.0, 40.0),
     "forest": Surface(Cover.FOREST, -8.0, -6.0, 0.5, 1.0, 2.6, 40.0),
     "crop_0": _crop(-15.5),
     "crop_1": _crop(-14.0),
@@ -141,9 +141,7 @@ def texture_tables(illumination: Illumination) -> tuple[npt.NDArray[np.float32],
     return np.array(fine, dtype=np.float32), np.array(coarse, dtype=np.float32)
 
 
-def _gamma(
-    quantile: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], order: float
-) -> npt.NDArray[np.float64]:
+def _gamma(quantile: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], order: float) -> npt.NDArray[np.float64]:
     """Gamma quantiles of an order, scaled so that their mean under the normal weight is one."""
     values: npt.NDArray[np.float64] = stats.gamma.ppf(quantile, order)
     return values / np.average(values, weights=weight)
