@@ -55,6 +55,9 @@ class GridSettings(Section):
     parent_px: int = Field(default=1024, ge=64)
     """Medium and large images are averaged down to at most this many pixels a side; small ones never are."""
 
+    strip_mpx: float = Field(default=8.0, gt=0)
+    """Scene pixels, in millions, that one unit of work holds at least; every tile of a scene is in one unit."""
+
     def extents_m(self) -> dict[str, float]:
         """Return the ground side of each scale that is in use, larger scales first."""
         sides = {"L": self.large, "M": self.medium, "S": 1.0}

@@ -61,26 +61,26 @@ def tile_id(scene_id: str, series: str, window: Window) -> str:
     return digest([scene_id, series, *place])
 
 
-def plan_strips(scene: Scene, settings: GridSettings, *, strip_px: int) -> list[Strip]:
+def plan_strips(scene: Scene, settings: GridSettings) -> list[Strip]:
     """Lay the grid over a scene and divide its tiles into strips.
 
     Args:
         scene: What is tiled.
         settings: The grid.
-        strip_px: Scene pixels that a strip should hold at least.
 
     Raises:
         SceneError: The scene is smaller than one tile (code ``too_small``).
     """
     grid = lay_grid(scene.height, scene.width, scene.spacing, settings, name=scene.name)
-    return [strip for band in scene.bands for strip in _band_strips(scene, band, grid, strip_px)]
+    rows = max(1, int(settings.strip_mpx * 1e6 / scene.width))
+    return [strip for band in scene.bands for strip in _band_strips(scene, band, grid, rows)]
 
 
-def _band_strips(scene: Scene, band: Band, grid: Grid, strip_px: int) -> list[Strip]:
+def _band_strips(scene: Scene, band: Band, grid: Grid, rows: int) -> list[Strip]:
     below = [scale for scale in grid.windows if scale != "L"]
     strips = []
     if below:
-        groups = _grouped(grid, below, rows=max(1, strip_px // scene.width))
+        groups = _grouped(grid, below, rows)
         strips += [_strip(scene, band, grid, f"{index:03d}", 0, group) for index, group in enumerate(groups)]
     by_row: dict[int, list[Window]] = {}
     for window in grid.windows.get("L", ()):

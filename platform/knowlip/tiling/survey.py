@@ -91,13 +91,13 @@ class Survey:
         return {scale: scales.count(scale) for scale in ("L", "M", "S")}
 
 
-def survey_scene(path: str, scenes: SceneSettings, grid: GridSettings, *, strip_px: int) -> Survey:
+def survey_scene(path: str, scenes: SceneSettings, grid: GridSettings) -> Survey:
     """Look at one candidate; what is wrong with it becomes a reason, never an exception."""
     name = path.rstrip("/").rsplit("/", 1)[-1]
     try:
         scene = open_scene(path, gsd_m=scenes.gsd_m)
         bands = {band.index: band_radiometry(scene, band, scenes) for band in scene.bands}
-        strips = plan_strips(scene, grid, strip_px=strip_px)
+        strips = plan_strips(scene, grid)
     except SceneError as error:
         return Survey(path, name, reason=error.code, detail=str(error))
     return Survey(path, name, scene, tuple(strips), bands)
