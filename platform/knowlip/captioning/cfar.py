@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ LINK_M = 9.0
 """Scatterers closer than this belong to one target: engines, wing roots and tail of one aircraft."""
 
 SMALLEST_M, LARGEST_M = 8.0, 600.0
+LEAST_AREA_M2 = 8.0
+"""What is shorter, longer or smaller is no target."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,10 @@ class Scatterer:
 
 
 def detect(intensity: Floats, valid: Mask, dark: Mask, gsd_m: float) -> tuple[Scatterer, ...]:
-    """Find clusters of strong scatterers (cell-averaging CFAR whose background is censored of other targets).
+    """Find clusters of strong scatterers.
 
-    The threshold over the background comes from gamma-distributed speckle of the image's own equivalent number of
-    looks.
+    A cell-averaging CFAR: the background of each pixel is censored of other targets, edge-safe (the second greatest of
+    its four sides) and gamma-distributed with the spread that is measured there, so forest needs more than grass.
 
     Args:
         intensity: Squared 8-bit amplitude (H, W).
@@ -72,8 +75,7 @@ def detect(intensity: Floats, valid: Mask, dark: Mask, gsd_m: float) -> tuple[Sc
         return ()
     ceiling = float(intensity.max())
     cells = _mean(intensity, valid, 1) if gsd_m < 5.0 else intensity
-    background = _background(cells, valid, gsd_m)
-    ratio = np.maximum(_threshold(cells, valid), LEAST_RATIO)
+    background, ratio = _clutter(cells, valid, gsd_m)
     # 8-bit values saturate: a target on bright ground cannot exceed the ceiling, only touch it.
     limit = np.minimum(ratio * background, np.maximum(0.9 * ceiling, LEAST_RATIO * background))
     hits = valid & (cells > limit) & (background > 0)
@@ -102,32 +104,43 @@ def _mean(values: Floats, valid: Mask, half: int) -> Floats:
     return np.asarray(np.where(weight > 1e-4, total / np.maximum(weight, 1e-4), 0.0), dtype=np.float32)
 
 
-def _background(cells: Floats, valid: Mask, gsd_m: float) -> Floats:
-    """Mean clutter in a square ring, without the pixels that a first pass took for targets."""
+def _clutter(cells: Floats, valid: Mask, gsd_m: float) -> tuple[Floats, Floats]:
+    """Return the mean clutter about every pixel, and the ratio to it above which a pixel is a target."""
     guard = int(np.clip(GUARD_M / gsd_m, 3, 48))
     ring = max(int(np.clip(RING_M / gsd_m, 6, 96)), guard + 3)
     clutter = valid & (cells < LEAST_RATIO * _mean(cells, valid, ring))
-    outer, inner = (2 * ring + 1) ** 2, (2 * guard + 1) ** 2
-    kept = clutter.astype(np.float32)
-    weight = _box(kept, ring) * outer - _box(kept, guard) * inner
-    total = _box(cells * kept, ring) * outer - _box(cells * kept, guard) * inner
+    weight, total = clutter.astype(np.float32), np.where(clutter, cells, 0).astype(np.float32)
     whole = float(cells[clutter].mean()) if clutter.any() else 0.0
-    return np.asarray(np.where(weight > 12, total / np.maximum(weight, 1.0), whole), dtype=np.float32)
+    half = (ring - guard) // 2
+    offset = guard + half
+    area = (2 * half + 1) ** 2
+    boxes = [ndimage.uniform_filter(values, 2 * half + 1, mode="constant") * area for values in (weight, total)]
+    sides = [_side(boxes, down, right, whole) for down, right in ((-offset, 0), (offset, 0), (0, -offset), (0, offset))]
+    # The second greatest: beside an edge at least two sides see the brighter ground, beside one quay only one does.
+    background = np.sort(np.stack(sides), axis=0)[2]
+    return background, np.maximum(_threshold(total, clutter, guard), LEAST_RATIO)
 
 
-def _box(values: Floats, half: int) -> Floats:
-    return np.asarray(ndimage.uniform_filter(values, 2 * half + 1, mode="constant"), dtype=np.float32)
+def _side(boxes: list[npt.NDArray[np.float32]], down: int, right: int, whole: float) -> Floats:
+    """Mean clutter in the box that lies beside each pixel; the image's mean where the box lies outside it."""
+    weight, total = (ndimage.shift(box, (-down, -right), order=0, mode="constant", cval=0.0) for box in boxes)
+    return np.asarray(np.where(weight > 4, total / np.maximum(weight, 1.0), whole), dtype=np.float32)
 
 
-def _threshold(cells: Floats, valid: Mask) -> float:
-    """Ratio to the mean that speckle alone exceeds with the false alarm rate."""
-    mean = _mean(cells, valid, 4)
-    square = _mean(cells * cells, valid, 4)
-    spread = np.maximum(square - mean * mean, 1e-3)
-    looks = (mean * mean / spread)[valid & (mean > 0)]
-    # Texture and edges only lower the apparent number of looks, so a high percentile is speckle's own.
-    enl = float(np.clip(np.percentile(looks[:: max(1, looks.size // 4096)], 75), 1.0, 64.0)) if looks.size else 1.0
-    return float(stats.gamma.isf(FALSE_ALARM_RATE, enl) / enl)
+def _threshold(total: Floats, clutter: Mask, half: int) -> Floats:
+    """Ratio to the mean that the clutter about each pixel exceeds with the false alarm rate."""
+    mean = _mean(total, clutter, half)
+    square = _mean(total * total, clutter, half)
+    spread = np.sqrt(np.maximum(square - mean * mean, 0.0)) / np.maximum(mean, 1e-6)
+    known, ratios = _gamma_ratios()
+    return np.asarray(np.interp(spread, known, ratios), dtype=np.float32)
+
+
+@lru_cache(maxsize=1)
+def _gamma_ratios() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Upper quantile of gamma clutter of mean one, by its coefficient of variation."""
+    spread = np.linspace(0.05, 1.0, 39)
+    return spread, stats.gamma.isf(FALSE_ALARM_RATE, spread**-2, scale=spread**2)
 
 
 def _clusters(
@@ -152,7 +165,7 @@ def _clusters(
     width = np.sqrt(12 * np.maximum(middle - root, 1 / 12)) * gsd_m
     heading = (90.0 + np.degrees(0.5 * np.arctan2(2 * cov, var_col - var_row))) % 180.0
     peak = ndimage.maximum(ratio, labels, np.arange(1, count + 1))
-    kept = (length >= max(SMALLEST_M, 1.5 * gsd_m)) & (length <= LARGEST_M)
+    kept = (length >= max(SMALLEST_M, 1.5 * gsd_m)) & (length <= LARGEST_M) & (size * gsd_m**2 >= LEAST_AREA_M2)
     height_px, width_px = labels.shape
     found = [
         Scatterer(
