@@ -71,6 +71,12 @@ def write_tiles() -> Callable[..., pa.Table]:
     return _write_tiles
 
 
+@pytest.fixture(scope="session")
+def write_tiles_once() -> Callable[..., pa.Table]:
+    """`write_tiles` for fixtures that live longer than a test."""
+    return _write_tiles
+
+
 def _write_tiles(
     workspace: Workspace,
     unit: str = "scene-a",

@@ -1,0 +1,71 @@
+"""How applications are put together: which checkpoint, which deployments, refused before anything starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.serve import Application
+
+from knowlip.archive import Archive, Version, checkpoint_digest
+from knowlip.errors import WorkspaceError
+from knowlip.workspace import Workspace
+from serve_apps.answerer import Answerer
+from serve_apps.encoder import Encoder
+from serve_apps.gateway import Gateway
+from serve_apps.index import Index
+from serve_apps.services import Services
+from serve_apps.settings import RetrievalSettings, ServeSettings, VqaSettings
+
+__all__ = ["answering", "gateway", "searching"]
+
+
+def searching(settings: RetrievalSettings) -> dict[str, Any]:
+    """Return the deployments that search, as arguments of `Services`.
+
+    Raises:
+        WorkspaceError: There is no index.
+        CheckpointError: There is no checkpoint, or another one made the index.
+    """
+    workspace = settings.opened()
+    version = Version.current(workspace)
+    if version is None:
+        raise WorkspaceError("is not there", where=workspace.uri("index"), fix="run the index job first")
+    folder = f"runs/{settings.run}/checkpoint" if settings.run else version.checkpoint
+    digest = checkpoint_digest(workspace, folder)
+    Archive.open(workspace, checkpoint=digest)
+    return {
+        "encoder": _model(Encoder, settings, workspace, folder),
+        "index": Index.options(**settings.light_options()).bind(workspace, digest),
+        "checkpoints": {"search": digest},
+    }
+
+
+def answering(settings: VqaSettings) -> dict[str, Any]:
+    """Return the deployments that answer, as arguments of `Services`; the index only where there is one.
+
+    Raises:
+        CheckpointError: There is no checkpoint.
+    """
+    workspace = settings.opened()
+    named = (settings.run,) if settings.run else ("vqa", "pretrain")
+    folders = [f"runs/{run}/checkpoint" for run in named]
+    folder = next((folder for folder in folders if workspace.exists(folder)), folders[-1])
+    digest = checkpoint_digest(workspace, folder)
+    parts: dict[str, Any] = {
+        "answerer": _model(Answerer, settings, workspace, folder),
+        "checkpoints": {"vqa": digest, "captions": digest},
+    }
+    if Version.current(workspace) is not None:
+        parts["index"] = Index.options(**settings.light_options()).bind(workspace, None)
+    return parts
+
+
+def gateway(settings: ServeSettings, parts: dict[str, Any]) -> Application:
+    """Return the application: a gateway over some deployments."""
+    return Gateway.options(**settings.light_options()).bind(Services(**parts, timeout_s=settings.timeout_s))
+
+
+def _model(kind: Any, settings: ServeSettings, workspace: Workspace, folder: str) -> Application:
+    return kind.options(**settings.model_options()).bind(
+        workspace, folder, device=settings.device, batch_size=settings.batch_size, batch_wait_s=settings.batch_wait_s
+    )

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import shutil
+import socket
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import requests
+
+from knowlip.archive import Version, checkpoint_digest, load_units
+from knowlip.workspace import Workspace
+
+
+@pytest.fixture(scope="session")
+def served_workspace(tmp_path_factory, tiny_checkpoint, write_tiles_once):
+    """A workspace with tiles, a checkpoint and an index, made without Ray."""
+    import models
+
+    workspace = Workspace(str(tmp_path_factory.mktemp("served") / "workspace"))
+    tables = [write_tiles_once(workspace, "los", count=12), write_tiles_once(workspace, "san", count=8, lon=-98.5)]
+    folder = "runs/pretrain/checkpoint"
+    shutil.copytree(tiny_checkpoint, workspace.local(folder))
+    model = models.load(tiny_checkpoint)
+    width = model.network.config.projection
+    version = Version(digest=checkpoint_digest(workspace, folder), checkpoint=folder, width=width)
+    for name, tiles in zip(("los", "san"), tables, strict=True):
+        vectors = model.encode_image(tiles["view"].to_pylist())
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).ravel()), width)
+        table = pa.table({"tile_id": tiles["tile_id"], "vector": column})
+        workspace.write_table(table, version.vectors, f"{name}.parquet")
+    load_units(workspace, version)
+    version.publish(workspace)
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def address(ray_cluster, served_workspace):
+    """Real Ray Serve on a free loopback port: search at ``/``, questions at ``/ask``."""
+    from ray import serve
+
+    from serve_apps import retrieval, vqa
+    from serve_apps.settings import RetrievalSettings, VqaSettings
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    root = served_workspace.root
+    serve.run(retrieval.app(RetrievalSettings(workspace=root)), name="retrieval", route_prefix="/")
+    serve.run(vqa.app(VqaSettings(workspace=root)), name="vqa", route_prefix="/ask")
+    yield f"http://127.0.0.1:{port}"
+    serve.shutdown()
+
+
+@pytest.fixture
+def post(address):
+    """Function that posts to a path and gives the response."""
+    return lambda path, **body: requests.post(f"{address}{path}", timeout=60, **body)
