@@ -164,6 +164,9 @@ def _constellation(
         glint = dense * (0.6 + 9.0 * max(float(-normal @ away), 0.0) ** 8)
         along = np.arange(r + 1.0, half, step)
         spots += [(root + (tip - root) * y / half, side * y, 2.0, glint) for y in along]
+    count = int(0.6 * length / step)  # doors, probes, antennas, cargo loaders
+    anywhere = rng.uniform((0.1 * length, -r), (0.9 * length, r), (count, 2))
+    spots += [(x, y, 2.0, 1.5 * dense) for x, y in anywhere.tolist()]
     table = np.array(spots)
     rcs = table[:, 3] * rng.standard_gamma(1.5, len(table)) / 1.5
-    return table[:, :2] + rng.normal(0, 0.2, (len(table), 2)), rcs, table[:, 2] * 0.5
+    return table[:, :2] + rng.normal(0, 0.2 * step, (len(table), 2)), rcs, table[:, 2] * 0.5

@@ -39,4 +39,4 @@ def ships_at_sea(canvas: Canvas, water: BaseGeometry, *, per_km2: float) -> None
         heading = wind_deg + float(rng.normal(0, 6)) if anchored else float(rng.uniform(0, 360))
         if water.contains(shapely.Point(middle).buffer(0.6 * ship.length_m)):
             state: State = "anchored" if anchored else "under_way"
-            drawn += draw_ship(canvas, ship, middle, heading, rng, state=state, gap_m=30.0)
+            drawn += draw_ship(canvas, ship, middle, heading, rng, state=state, gap_m=30.0, water=water)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 from knowlip.scenes.simulate.canvas import Canvas, Floats, TruthObject, array, db, heading_vector
 
@@ -91,6 +92,7 @@ def draw_ship(
     *,
     state: State,
     gap_m: float = 2.0,
+    water: BaseGeometry | None = None,
 ) -> bool:
     """Draw a ship, if there is room for it.
 
@@ -102,6 +104,7 @@ def draw_ship(
         rng: Random stream.
         state: Whether it is moored, anchored or under way (with a wake).
         gap_m: Water to leave around it.
+        water: Where its wake may lie; anywhere when left out.
 
     Returns:
         Whether it was drawn.
@@ -114,7 +117,7 @@ def draw_ship(
     if not canvas.take(hull, gap_m):
         return False
     if state == "under_way":
-        _draw_wake(canvas, ship, middle, axes)
+        _draw_wake(canvas, ship, middle, axes, canvas.frame.box if water is None else water)
     freeboard = 2.0 + 0.03 * ship.length_m
     shadow = canvas.frame.shadow_m(freeboard) * canvas.frame.away
     canvas.shade([shapely.convex_hull(shapely.multipoints(np.concatenate([outline, outline + shadow])))])
@@ -185,7 +188,7 @@ def _deck(kind: ShipType, ship: Ship, rng: np.random.Generator) -> Floats:
     return np.column_stack([spread, rng.uniform(0, 5, count), np.full(count, 12.0)])
 
 
-def _draw_wake(canvas: Canvas, ship: Ship, middle: Floats, axes: Floats) -> None:
+def _draw_wake(canvas: Canvas, ship: Ship, middle: Floats, axes: Floats, water: BaseGeometry) -> None:
     """Draw the dark turbulent wake and one narrow bright arm each side."""
     stern, reach = -ship.length_m / 2, 4.5 * ship.length_m
     dark = array(
@@ -197,5 +200,6 @@ def _draw_wake(canvas: Canvas, ship: Ship, middle: Floats, axes: Floats) -> None
     arm_m = max(1.2 * canvas.frame.gsd_m, 4.0)
     for side in (-1.0, 1.0):
         tip = array((-stern * 0.6, side * ship.beam_m / 2), (stern - 0.7 * reach, side * (ship.beam_m + 0.1 * reach)))
-        canvas.paint(shapely.LineString(tip @ axes + middle).buffer(arm_m / 2, cap_style="flat"), "wake_arm")
-    canvas.paint(shapely.polygons(dark @ axes + middle), "wake")
+        arm = shapely.LineString(tip @ axes + middle).buffer(arm_m / 2, cap_style="flat")
+        canvas.paint(arm.intersection(water), "wake_arm")
+    canvas.paint(shapely.polygons(dark @ axes + middle).intersection(water), "wake")
