@@ -84,6 +84,9 @@ class ContrastConfig(Section):
 
     queue_size: Annotated[int, Field(ge=0)] = 20_000
     """Pairs of momentum features kept as negatives."""
+    queue_warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps before the queue counts. Held against a queue of their own past from the start, two random towers that
+    learn fast run away from it together instead of apart; a slow momentum (0.995) or some warm-up prevents that."""
     alpha: Share = 0.4
     """Weight of the momentum model's soft targets."""
     alpha_warmup_steps: Annotated[int, Field(ge=0)] = 0
@@ -167,7 +170,7 @@ presets: MappingProxyType[str, KnowLIPConfig] = MappingProxyType(
             vision=VisionConfig(image_size=96, patch=16, width=128, depth=3, heads=4),
             text=TextConfig(vocab_size=2000, width=128, layers=2, heads=4, max_tokens=256, positions=256, dropout=0.0),
             projection=64,
-            contrast=ContrastConfig(queue_size=512, momentum=0.95, alpha_warmup_steps=100),
+            contrast=ContrastConfig(queue_size=512, queue_warmup_steps=60, momentum=0.95, alpha_warmup_steps=60),
         ),
         "small": KnowLIPConfig(
             vision=VisionConfig(width=384, depth=12, heads=6),

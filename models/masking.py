@@ -43,8 +43,7 @@ def key_words(words: Sequence[int], pieces: Sequence[int], tokenizer: Tokenizer)
     start = 0
     for stop in range(1, len(words) + 1):
         if stop == len(words) or words[stop] != words[start]:
-            piece = tokenizer.piece(pieces[start])
-            if stop - start > 1 or (piece not in _FUNCTION_WORDS.split() and any(c.isalnum() for c in piece)):
+            if _is_key([tokenizer.piece(token) for token in pieces[start:stop]]):
                 ranges.append((start, stop))
             start = stop
     return ranges
@@ -88,6 +87,11 @@ def mask_text(
             position = stop
         ids += [*piece[position:], tokenizer.sep]
     return MaskedText(ids, targets, kinds)
+
+
+def _is_key(pieces: Sequence[str]) -> bool:
+    word = "".join(piece.removeprefix("##") for piece in pieces)
+    return word.isalnum() and word not in _FUNCTION_WORDS.split()
 
 
 def _whole_subtexts(

@@ -18,7 +18,7 @@ from models.momentum import MomentumEncoders
 from models.objectives.itc import contrast_loss, key_mask
 from models.objectives.itm import draw_negatives, matching_loss
 from models.objectives.mlm import writing_loss
-from models.queue import FeatureQueue
+from models.queue import EMPTY, FeatureQueue
 
 __all__ = ["PretrainingNetwork"]
 
@@ -113,6 +113,7 @@ class PretrainingNetwork(nn.Module):
             slow_image_BE = self.momentum.encode_image(pixels_BCHW)
             slow_text_BE = self.momentum.encode_text(batch["ids"], batch["mask"])
         ids_B, contrast = batch["pair_ids"], self.config.contrast
+        queue_ids = torch.where(self.steps >= contrast.queue_warmup_steps, self.queue.ids, EMPTY)
         if self.training and torch.is_grad_enabled():
             self._pending.append((slow_image_BE, slow_text_BE, ids_B))
         return contrast_loss(
@@ -120,7 +121,7 @@ class PretrainingNetwork(nn.Module):
             text_BE,
             torch.cat([slow_image_BE, self.queue.images]),
             torch.cat([slow_text_BE, self.queue.texts]),
-            key_mask(ids_B, self.queue.ids, group=contrast.negative_group),
+            key_mask(ids_B, queue_ids, group=contrast.negative_group),
             self.student.temperature.float(),
             self.alpha,
         )

@@ -81,12 +81,21 @@ class Tokenizer:
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> Tokenizer:
         """Learn a vocabulary of at most `vocab_size` pieces from texts; the same texts give the same one."""
-        backend = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))  # type: ignore[call-arg] # noqa: S106
-        backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        backend.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=list(SPECIAL), show_progress=False)
-        backend.train_from_iterator(texts, trainer)
+        texts = list(texts)
+        learner = _wordpiece(models.WordPiece(unk_token=SPECIAL[1]))  # type: ignore[call-arg]
+        normalise = normalizers.BertNormalizer(lowercase=True).normalize_str
+        letters = sorted({letter for text in texts for letter in normalise(text) if not letter.isspace()})
+        # The trainer numbers "##x" pieces in the order of a hash map, and breaks ties of merges by number. Naming them
+        # beforehand makes the vocabulary the same each time.
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=vocab_size,
+            special_tokens=[*SPECIAL, *letters, *(f"##{letter}" for letter in letters)],
+            show_progress=False,
+        )
+        learner.train_from_iterator(texts, trainer)
+        vocabulary = learner.get_vocab(with_added_tokens=True)
+        backend = _wordpiece(models.WordPiece(vocabulary, unk_token=SPECIAL[1]))  # type: ignore[call-arg]
+        backend.add_special_tokens(list(SPECIAL))
         return cls(backend)
 
     @classmethod
@@ -96,13 +105,13 @@ class Tokenizer:
         Raises:
             CheckpointError: There is no readable `tokenizer.json`.
         """
-        path = Path(folder) / _FILE
         try:
-            return cls(tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8")))
+            backend = tokenizers.Tokenizer.from_str((Path(folder) / _FILE).read_text(encoding="utf-8"))
         except OSError as error:
             raise CheckpointError("no tokenizer.json", where=str(folder), fix="save a tokenizer there") from error
-        except ValueError as error:
+        except Exception as error:  # the library raises nothing narrower
             raise CheckpointError(f"tokenizer.json cannot be read: {error}", where=str(folder)) from error
+        return cls(backend)
 
     @classmethod
     def packaged(cls) -> Tokenizer:
@@ -202,6 +211,14 @@ def pad(rows: Sequence[Sequence[int]], value: int, *, multiple: int = 8) -> tupl
         ids[index, : len(row)] = torch.tensor(row, dtype=torch.int64)
         mask[index, : len(row)] = True
     return ids, mask
+
+
+def _wordpiece(model: models.WordPiece) -> tokenizers.Tokenizer:
+    backend = tokenizers.Tokenizer(model)
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    return backend
 
 
 def _cut(encodings: Sequence[tokenizers.Encoding], max_tokens: int) -> TokenText:
