@@ -36,13 +36,14 @@ class KnowLIP(nn.Module):
         self.text_projection = nn.Linear(width, config.projection)
         self.match_head = nn.Linear(width, 2)
         self.language_head = LanguageHead(config.text)
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.contrast.temperature)))
+        # One element, not a scalar: DeepSpeed cannot broadcast a parameter without dimensions.
+        self.log_temperature = nn.Parameter(torch.tensor([math.log(config.contrast.temperature)]))
 
     @property
     def temperature(self) -> Tensor:
         """τ of eq. 4, clamped; the gradient passes the clamp, so that τ can come back from its bounds."""
         bounds = self.config.contrast
-        free = self.log_temperature
+        free = self.log_temperature.squeeze()
         held = free.clamp(math.log(bounds.temperature_min), math.log(bounds.temperature_max))
         return (free + (held - free).detach()).exp()
 

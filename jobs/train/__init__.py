@@ -1,0 +1,1 @@
+"""The one training loop, on Ray Train and DeepSpeed, and SCIO's passes on Ray Data."""

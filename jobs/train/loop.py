@@ -1,0 +1,196 @@
+"""The one training loop: pretraining, its SCIO phases, baselines and every downstream task pass through it.
+
+It runs in each worker of a Ray Train `TorchTrainer`. What is learned is the task's; order, optimiser, schedule,
+checkpoints and the clock are the loop's. Nothing in a step waits for the device: losses stay there until a status line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+from ray.train import Checkpoint
+
+from jobs.train import checkpointing
+from jobs.train.batches import Feed, on_device
+from jobs.train.checkpointing import Progress
+from jobs.train.engine import TaskModule, start_engine
+from jobs.train.meter import Meter, Reading
+from jobs.train.metrics import MetricsLog
+from jobs.train.plan import Plan
+from jobs.train.schedule import Schedule
+from knowlip.errors import CheckpointError, DataError
+from models.tasks.protocol import Batch
+
+__all__ = ["train_worker"]
+
+
+def train_worker(plan: Plan) -> CheckpointError | DataError | None:
+    """Train one phase in this worker.
+
+    Returns:
+        What stopped the run, where all workers agree on it and trying again would not help; raising would make Ray
+        Train replace them and try.
+    """
+    try:
+        with closing(_Worker(plan)) as worker:
+            for epoch in range(worker.progress.epoch, plan.last_epoch):
+                worker.train_epoch(epoch)
+                figures = worker.evaluate(epoch)
+                worker.save(figures)
+    except (CheckpointError, DataError) as problem:
+        if isinstance(problem, CheckpointError) or problem.code == "loss_not_finite":
+            return problem
+        raise
+    return None
+
+
+class _Worker:
+    """One process of the run: its network, engine and clock."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        context = ray.train.get_context()
+        self.rank = context.get_world_rank()
+        self.device = ray.train.torch.get_device()
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+        torch.manual_seed(plan.train.seed)
+        self.network = plan.task.build()
+        self.module = TaskModule(plan.task, self.network, plan.scaling.precision)
+        self.progress = Progress()
+        self._start_or_go_on()
+        self.feed = Feed(plan, self.rank, {split: ray.train.get_dataset_shard(split) for split in plan.rows})
+        self.schedule = Schedule(plan.optimisation, plan.steps_per_epoch, plan.all_epochs)
+        self.log = MetricsLog(plan.workspace, plan.run, plan.phase) if self.rank == 0 else None
+
+    def _start_or_go_on(self) -> None:
+        """Start the engine from the newest checkpoint of this phase, or the last one's, or fresh."""
+        checkpoint = ray.train.get_checkpoint() or self.plan.start
+        if checkpoint is None:
+            self.engine = self._engine()
+            checkpointing.allocate_moments(self.engine)
+            return
+        with checkpoint.as_directory() as folder:
+            state = Path(folder) / "state"
+            self.progress = checkpointing.read_progress(state)
+            checkpointing.restore_weights(state, self.network)
+            self.engine = self._engine()
+            checkpointing.restore_moments(state, self.engine, self.network, self.progress.step)
+
+    def _engine(self) -> Any:
+        plan = self.plan
+        return start_engine(self.module, plan.optimisation, plan.scaling, micro_batch_size=plan.micro_batch)
+
+    def close(self) -> None:
+        """Remove temporary files."""
+        if self.log is not None:
+            self.log.close()
+
+    def train_epoch(self, epoch: int) -> None:
+        """Pass once over this worker's shard."""
+        plan, engine, task = self.plan, self.engine, self.plan.task
+        torch.manual_seed(plan.train.seed * 1_000_003 + epoch * 1009 + self.rank)
+        engine.train()
+        meter = Meter(self.device)
+        step, samples, started = self.progress.step, self.progress.samples, time.perf_counter()
+        batches = self.feed.training(epoch)
+        for _ in range(plan.steps_per_epoch):
+            _set_rate(engine, self.schedule.rate(step))
+            for _ in range(plan.scaling.accumulation):
+                with meter.waiting():
+                    batch = self._next(batches)
+                losses = engine(batch)
+                engine.backward(sum(losses.values()))
+                engine.step()
+                meter.add(losses, batch, plan.samples_per_step // plan.scaling.accumulation)
+            task.after_step()
+            step, samples = step + 1, samples + plan.samples_per_step
+            if step % plan.train.log_every == 0:
+                self._report(meter.read(), epoch, step, started)
+        self._report(meter.read(), epoch, step, started)
+        batches.close()
+        self.progress = Progress(epoch + 1, step, samples)
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        batch = next(batches, None)
+        if batch is None:
+            raise DataError(
+                "holds fewer examples than were counted",
+                where="the training split",
+                fix="do not change it during a run",
+            )
+        return on_device(batch, self.device)
+
+    def evaluate(self, epoch: int) -> dict[str, float]:
+        """Score the held-out split; every worker takes a share, and all get the same figures."""
+        plan = self.plan
+        due = (epoch + 1) % plan.train.evaluate_every == 0 or epoch + 1 == plan.last_epoch
+        if not due or not plan.rows.get("val"):
+            return {}
+        self.engine.eval()
+        with torch.no_grad(), self.module.autocast():
+            for batch in self.feed.held_out():
+                plan.task.evaluate(on_device(batch, self.device))
+            figures = plan.task.metrics()
+        if self.log is not None:
+            self.log.add(figures, epoch=epoch + 1, step=self.progress.step, phase="val")
+            shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
+            _say(f"{plan.phase}  epoch {epoch + 1}/{plan.last_epoch}  held out: {shown}")
+        return figures
+
+    def save(self, figures: dict[str, float]) -> None:
+        """Save and report the epoch; the report is also where the workers meet."""
+        plan, epoch = self.plan, self.progress.epoch
+        if self.log is not None:
+            self.log.flush(epoch)
+        if epoch % plan.train.save_every and epoch != plan.last_epoch:
+            ray.train.report({"epoch": epoch, **figures})
+            return
+        with tempfile.TemporaryDirectory(prefix="knowlip-checkpoint-") as name:
+            folder = Path(name)
+            writes = self.rank == 0
+            checkpointing.save(folder / "state", self.engine, self.network, self.progress, writes=writes)
+            if writes and (epoch == plan.last_epoch or plan.train.keep == "best"):
+                plan.task.export(folder / "model", {**plan.manifest, "epoch": epoch, "step": self.progress.step})
+            checkpoint = Checkpoint.from_directory(name) if writes else None
+            ray.train.report({"epoch": epoch, **figures}, checkpoint=checkpoint)
+
+    def _report(self, reading: Reading, epoch: int, step: int, started: float) -> None:
+        """Print a status line and note its figures."""
+        if self.log is None or not reading:
+            return
+        plan, rate = self.plan, self.schedule.rate(step - 1)
+        self.log.add({**reading, "learning_rate": rate}, epoch=epoch + 1, step=step)
+        done = step - self.progress.step
+        left = (plan.last_epoch - epoch) * plan.steps_per_epoch - done
+        eta = left * (time.perf_counter() - started) / max(done, 1)
+        _say(_status(plan, reading, epoch, step, rate, eta))
+
+
+def _status(plan: Plan, reading: Reading, epoch: int, step: int, rate: float, eta: float) -> str:
+    machine = ("skipped", "samples_per_s", "data_wait_share", "memory_gb")
+    losses = "  ".join(f"{name} {value:.3f}" for name, value in reading.items() if name not in machine)
+    return (
+        f"{plan.phase}  epoch {epoch + 1}/{plan.last_epoch}  step {step}  {losses}  lr {rate:.1e}  "
+        f"{reading['samples_per_s']:.0f} samples/s  data wait {reading['data_wait_share']:.1%}  "
+        f"{reading['memory_gb']:.1f} GB  ETA {int(eta // 60)}:{int(eta % 60):02d}"
+    )
+
+
+def _set_rate(engine: Any, rate: float) -> None:
+    for group in engine.optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")  # Ray Train patches print and would show the line twice
+    sys.stdout.flush()

@@ -1,0 +1,44 @@
+"""The learning rate as a pure function of the step, so that nothing of it needs saving."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from jobs.train.settings import OptimisationSettings
+
+__all__ = ["Schedule"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Warm-up, then decay (section 4.1).
+
+    Attributes:
+        optimisation: The shape and its constants.
+        steps_per_epoch: Optimiser steps an epoch.
+        epochs: Epochs of the whole run, all its phases together.
+    """
+
+    optimisation: OptimisationSettings
+    steps_per_epoch: int
+    epochs: int
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of an optimiser step, counted from 0 at the start of the run."""
+        settings = self.optimisation
+        if step < settings.warmup_steps:
+            share = step / settings.warmup_steps
+            return settings.floor + share * (settings.learning_rate - settings.floor)
+        return max(settings.floor, self._decayed(step - settings.warmup_steps))
+
+    def _decayed(self, step: int) -> float:
+        settings = self.optimisation
+        if settings.schedule == "constant":
+            return settings.learning_rate
+        if settings.schedule == "exponential":
+            # The decay is per epoch: the rate stands still within one.
+            return settings.learning_rate * settings.decay ** (step // self.steps_per_epoch)
+        length = max(1, self.epochs * self.steps_per_epoch - settings.warmup_steps)
+        share = 0.5 * (1 + math.cos(math.pi * min(1.0, step / length)))
+        return settings.floor + share * (settings.learning_rate - settings.floor)
