@@ -1,0 +1,21 @@
+"""The sections of the workspace's report; each is there only where its artefact is."""
+
+from knowlip.reporting.sections.answers import answers_section
+from knowlip.reporting.sections.overview import overview_section
+from knowlip.reporting.sections.places import map_section
+from knowlip.reporting.sections.rejected import rejected_section
+from knowlip.reporting.sections.runs import run_sections
+from knowlip.reporting.sections.scio import scio_section
+from knowlip.reporting.sections.search import search_section
+from knowlip.reporting.sections.tiles import tiles_section
+
+__all__ = [
+    "answers_section",
+    "map_section",
+    "overview_section",
+    "rejected_section",
+    "run_sections",
+    "scio_section",
+    "search_section",
+    "tiles_section",
+]

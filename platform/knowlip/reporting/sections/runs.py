@@ -1,0 +1,61 @@
+"""What training did: curves, and the last held-out figures."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from knowlip.manifest import Manifest
+from knowlip.reporting.curves import metric_curves
+from knowlip.reporting.elements import Element, Figure, Section, Table
+from knowlip.reporting.sections.overview import subfolders
+from knowlip.workspace import Workspace
+
+__all__ = ["run_sections"]
+
+_LEARNED = ("loss", "itc", "itm", "mlm")
+_MOST_PANELS = 9
+
+
+def run_sections(workspace: Workspace) -> list[Section]:
+    """Return a section a run, pretraining first."""
+    names = sorted(subfolders(workspace, "runs"), key=lambda name: (name != "pretrain", name))
+    return [_section(workspace, name) for name in names if workspace.exists("runs", name, "metrics.parquet")]
+
+
+def _section(workspace: Workspace, name: str) -> Section:
+    metrics = workspace.read_table("runs", name, "metrics.parquet")
+    elements: list[Element] = []
+    drawn = _drawn(metrics)
+    if drawn:
+        caption = "Each phase in a colour of its own; held-out values are those of “val”."
+        elements.append(Figure(metric_curves(metrics, drawn, f"run-{name}"), caption))
+    last = _last(metrics)
+    if last:
+        elements.append(Table(("held-out figure", "at the end"), last))
+    manifest = Manifest.read(workspace, f"runs/{name}")
+    if manifest and manifest.counts:
+        elements.append(Table(("of the run", ""), list(manifest.counts.items())))
+    return Section(f"Training: {name}", elements)
+
+
+def _drawn(metrics: pa.Table) -> list[str]:
+    """Choose the panels: losses first, then held-out figures, only what has more than one point."""
+    counts = metrics.group_by("metric").aggregate([("value", "count")])
+    several = {
+        metric
+        for metric, count in zip(counts["metric"].to_pylist(), counts["value_count"].to_pylist(), strict=True)
+        if count > 1
+    }
+    held_out = set(metrics.filter(pc.field("phase") == "val")["metric"].to_pylist())
+    ranked = sorted(several, key=lambda metric: (not _is_loss(metric), metric not in held_out, metric))
+    return ranked[:_MOST_PANELS]
+
+
+def _is_loss(metric: str) -> bool:
+    return metric in _LEARNED or metric.split("_")[0] in _LEARNED or "loss" in metric
+
+
+def _last(metrics: pa.Table) -> list[tuple[str, float]]:
+    held_out = metrics.filter(pc.field("phase") == "val").sort_by([("step", "ascending")])
+    return sorted(dict(zip(held_out["metric"].to_pylist(), held_out["value"].to_pylist(), strict=True)).items())
