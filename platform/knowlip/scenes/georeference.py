@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 from rasterio.transform import GCPTransformer, RPCTransformer
@@ -54,10 +55,14 @@ class Georeference:
 
     @cached_property
     def _model(self) -> GCPTransformer | RPCTransformer:
-        if self.kind == "gcps":
-            points = [GroundControlPoint(row, col, x, y, z) for row, col, x, y, z in self.gcps]
-            return GCPTransformer(points)
-        return RPCTransformer(RPC.from_gdal(dict(self.rpcs)))
+        try:
+            if self.kind == "gcps":
+                return GCPTransformer([GroundControlPoint(*point) for point in self.gcps])
+            return RPCTransformer(RPC.from_gdal(dict(self.rpcs)))
+        except (CPLE_BaseError, ValueError) as error:
+            raise SceneError(
+                f"its {self.kind} give no mapping ({error})", fix="mend its georeference", code="bad_transform"
+            ) from error
 
     def project(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
         """Turn pixel positions into coordinates of the CRS."""

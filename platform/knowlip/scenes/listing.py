@@ -19,7 +19,7 @@ _RASTERS = frozenset({".tif", ".tiff", ".img", ".jp2", ".vrt", ".nc", ".ntf", ".
 _LISTS = frozenset({".txt", ".lst"})
 _SIDECAR = re.compile(
     r"(\.aux\.xml|\.ovr|\.msk|\.tfw|\.truth\.geojson|\.landcover\.tiff?|"
-    r"(^|[-_.])(quick-?look|ql|preview|browse|thumb(nail)?|overview)[^/]*\.[a-z0-9]+)$",
+    r"(^|[-_.])(quick-?look|ql|preview|browse|thumb(nail)?|overview)([-_]?\d+)?\.[a-z0-9]+)$",
     re.IGNORECASE,
 )
 _SAFE_MEASUREMENT = re.compile(r"\.SAFE/measurement/[^/]+\.tiff?$", re.IGNORECASE)

@@ -27,6 +27,9 @@ _SPECKLE_CV_AMPLITUDE = 0.5227
 
 _CALIBRATED_POWER_MEDIAN = 2.0
 
+_HEADROOM_DB = 8.0
+"""The upper limit lies at least this far above the median, so that ships stand out of a calm sea."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -170,7 +173,8 @@ def measure_transfer(
         declared: The quantity as the user declares it.
         tagged: The quantity as tags or the sensor say.
         curve: ``amplitude`` or ``db``: what the 8-bit values are linear in.
-        clip_percent: Percentiles of the valid pixels that become 1 and 255.
+        clip_percent: Percentiles of the valid pixels that become 1 and 255; the upper limit is raised to 8 dB above the
+            median where values reach so far.
 
     Raises:
         SceneError: No pixel is valid (``all_nodata``), all are alike (``constant``), or a declaration cannot be true
@@ -190,7 +194,9 @@ def measure_transfer(
     if quantity in ("amplitude", "power") and (values.real < 0).mean() > 1e-3:
         raise SceneError(f"negative values, so no {quantity}", fix="declare --scenes.quantity db", code="quantity")
     shown = _measured(values, quantity, curve)
-    low, high = (float(limit) for limit in np.percentile(shown, clip_percent))
+    low, middle, high = (float(value) for value in np.percentile(shown, (clip_percent[0], 50.0, clip_percent[1])))
+    headroom = middle + _HEADROOM_DB if curve == "db" else middle * 10.0 ** (_HEADROOM_DB / 20.0)
+    high = max(high, min(headroom, float(shown.max())))
     if not high > low:
         low, high = float(shown.min()), float(shown.max())
     if not high > low:

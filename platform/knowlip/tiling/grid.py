@@ -50,7 +50,8 @@ class GridSettings(Section):
     """Share of its side by which a tile overlaps the next."""
 
     edge: Edge = "shift"
-    """At the far edges: `shift` the last tile back inside, `pad` it with no data, or `drop` it."""
+    """At the far edges: `shift` the last tile back inside, `pad` it with no data, or `drop` it. Medium and large ones
+    are shifted where small ones are padded."""
 
     parent_px: int = Field(default=1024, ge=64)
     """Medium and large images are averaged down to at most this many pixels a side; small ones never are."""

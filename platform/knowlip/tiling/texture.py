@@ -25,8 +25,11 @@ _ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
 _DISTANCE_SHARE = 1 / 32
 """Co-occurrence distance as a share of the tile's side (32 m of 1024 m): beyond the reach of resampled speckle."""
 
-_BRIGHT_DB = 8.0
-"""A scatterer is bright this far above the tile's median."""
+_BRIGHT_DB = 6.0
+"""A scatterer is bright this far above the tile's median …"""
+
+_FALSE_ALARM = 1e-6
+"""… and where speckle alone would be as bright with this probability only."""
 
 _ENL_BLOCK_PX = 16
 _ENL_BLOCKS = 256
@@ -116,6 +119,11 @@ def _speckle_range_db(looks: float) -> float:
     return float(10.0 * np.log10(high / low))
 
 
+@lru_cache(maxsize=1024)
+def _speckle_tail_db(looks: float) -> float:
+    return float(10.0 * np.log10(stats.gamma.isf(_FALSE_ALARM, looks) / looks))
+
+
 def _cooccurrence(pixels: NDArray[np.uint8]) -> tuple[float, float, float, float]:
     # Level 0 of the matrix collects no data; its row and column are dropped, so edges of the scene make no texture.
     levels = np.where(pixels > 0, (pixels.astype(np.int16) - 1) // 8 + 1, 0).astype(np.uint8)
@@ -177,7 +185,8 @@ def _bright_density(view: Tile, decibels: NDArray[np.float32]) -> float:
     valid = view.pixels[view.valid]
     if not valid.size:
         return 0.0
-    limit = decibels[int(np.median(valid))] + _BRIGHT_DB
+    looks = round(max(_looks(view.pixels, decibels), 0.5), 1)
+    limit = decibels[int(np.median(valid))] + max(_BRIGHT_DB, _speckle_tail_db(looks))
     level = int(np.searchsorted(decibels[1:], limit)) + 1
     _, scatterers = ndimage.label(view.pixels >= level) if level < 256 else (None, 0)
     return float(scatterers) / (valid.size * view.gsd_m**2 / 1e6)
