@@ -277,9 +277,9 @@ def test_manifests_say_what_was_made(workspace):
         manifest.write(workspace)
     rows = overview_section(workspace).elements[0].rows
     assert [row[:4] for row in rows] == [
-        ("tiles", "python -m jobs.tile", "1,234 rows", 2.5),
-        ("runs/pretrain", "python -m jobs.pretrain", "1,234 rows", 2.5),
-        ("index", "python -m jobs.index", "1,234 rows", 2.5),
+        ("tiles/", "jobs.tile", "1,234 rows", 2.5),
+        ("runs/pretrain/", "jobs.pretrain", "1,234 rows", 2.5),
+        ("index/", "jobs.index", "1,234 rows", 2.5),
     ]
 
 

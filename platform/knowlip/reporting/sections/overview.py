@@ -22,11 +22,11 @@ def overview_section(workspace: Workspace) -> Section | None:
         return None
     rows = [
         (
-            manifest.artefact,
-            f"python -m {manifest.job}",
+            f"{manifest.artefact}/",
+            manifest.job,
             ", ".join(f"{_shown(value)} {name}" for name, value in manifest.counts.items()),
             round(manifest.seconds, 1),
-            manifest.made_at.strftime("%Y-%m-%d %H:%M"),
+            manifest.made_at.strftime("%d %b, %H:%M"),
         )
         for manifest in manifests
     ]
@@ -35,7 +35,7 @@ def overview_section(workspace: Workspace) -> Section | None:
     return Section(
         "What was made",
         [
-            Table(("artefact", "made by", "what is in it", "seconds", "finished, UTC"), rows),
+            Table(("where it lies", "made by", "what is in it", "seconds", "finished, UTC"), rows),
             Paragraph(f"Code {newest.code.get('knowlip', '')} ({newest.code.get('commit', '')}); {libraries}."),
         ],
     )

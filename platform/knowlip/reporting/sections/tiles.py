@@ -82,10 +82,10 @@ def _counts(rows: list[dict[str, Any]]) -> Table:
 
 
 def _families(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Choose of each scene the small tile with most bright scatterers (most to see), and its ancestors."""
+    """Choose of each scene the small tile of widest dynamic range, with most to see, and its ancestors."""
     by_id = {row["tile_id"]: row for row in rows}
     best: dict[str, dict[str, Any]] = {}
-    for row in sorted(rows, key=lambda row: (row["scale"] == "S", _bright(row)), reverse=True):
+    for row in sorted(rows, key=lambda row: (row["scale"] == "S", _range_db(row)), reverse=True):
         best.setdefault(row["scene_name"], row)
     families = []
     for row in list(best.values())[:_FAMILIES]:
@@ -96,8 +96,8 @@ def _families(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return families
 
 
-def _bright(row: Mapping[str, Any]) -> float:
-    return float((row["quality"] or {}).get("bright_density") or 0.0)
+def _range_db(row: Mapping[str, Any]) -> float:
+    return float((row["quality"] or {}).get("dynamic_range_db") or 0.0)
 
 
 def views_of(workspace: Workspace, tile_ids: set[str]) -> dict[str, bytes]:
