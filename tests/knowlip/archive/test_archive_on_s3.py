@@ -1,0 +1,83 @@
+"""The archive on a real S3 server of the test's own."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from knowlip.archive import (
+    Archive,
+    Filters,
+    Version,
+    checkpoint_digest,
+    fetched_checkpoint,
+    load_units,
+    read_picture,
+)
+from knowlip.errors import CheckpointError
+from knowlip.workspace import Workspace
+
+CHECKPOINT = "runs/pretrain/checkpoint"
+
+
+@pytest.fixture
+def workspace(monkeypatch):
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    yield Workspace(f"s3://{bucket}/some/prefix")
+    server.stop()
+
+
+def test_an_archive_is_filled_searched_and_appended_to(workspace, write_tiles):
+    version = Version(digest="0123456789abcdef", checkpoint=CHECKPOINT, width=8)
+    for name, rows in (("los", 12), ("san", 5)):
+        tiles = write_tiles(workspace, name, count=rows)
+        vectors = np.random.default_rng(rows).normal(size=(rows, 8)).astype(np.float32)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 8)
+        workspace.write_table(
+            pa.table({"tile_id": tiles["tile_id"], "vector": column}), version.vectors, f"{name}.parquet"
+        )
+        assert load_units(workspace, version).rows == rows
+    assert load_units(workspace, version).rows == 0
+    version.publish(workspace)
+    archive = Archive.open(workspace, checkpoint=version.digest)
+    assert len(archive) == 17
+    best = archive.search(vectors[3], 2, Filters(scales=("S",)))[0]
+    assert (best.entry.tile_id, best.score) == ("san-0003", pytest.approx(1.0, abs=1e-5))
+    assert read_picture(workspace, best.entry, "view").startswith(b"\x89PNG")
+
+
+def test_a_checkpoint_is_copied_once(workspace):
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+        checkpoint_digest(workspace, CHECKPOINT)
+    weights = uuid.uuid4().bytes
+    workspace.write_bytes(weights, CHECKPOINT, "model.safetensors")
+    workspace.write_bytes(b"{}", CHECKPOINT, "config.json")
+    digest = checkpoint_digest(workspace, CHECKPOINT)
+    workspace.write_bytes(b'{"when": "now"}', CHECKPOINT, "manifest.json")
+    assert checkpoint_digest(workspace, CHECKPOINT) == digest
+    folder = fetched_checkpoint(workspace, CHECKPOINT)
+    try:
+        assert (folder / "model.safetensors").read_bytes() == weights
+        (folder / "mark").touch()
+        assert (fetched_checkpoint(workspace, CHECKPOINT) / "mark").exists()
+    finally:
+        shutil.rmtree(folder)
