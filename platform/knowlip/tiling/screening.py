@@ -41,8 +41,9 @@ class ScreeningSettings(Section):
     correlation_min: float = Field(default=0.15, ge=-1, le=1)
     """… if levels 1/32 of its side apart also correlate less than this (open water, even grass) …"""
 
-    bright_density_min: float = Field(default=2.0, ge=0)
-    """… and it does not hold at least this many bright scatterers a square kilometre (ships, pylons)."""
+    bright_density_min: float = Field(default=0.5, ge=0)
+    """… and it does not hold at least this many bright scatterers a square kilometre (a ship in a
+    tile of 1024 m is 0.95)."""
 
     keep_low_structure: bool = False
     """Keep tiles without structure."""

@@ -29,7 +29,10 @@ _BRIGHT_DB = 6.0
 """A scatterer is bright this far above the tile's median …"""
 
 _FALSE_ALARM = 1e-6
-"""… and where speckle alone would be as bright with this probability only."""
+"""… where speckle alone would be as bright with this probability only …"""
+
+_SMALLEST_BRIGHT_PX = 3
+"""… and in so many adjoining pixels, which speckle fills one by one."""
 
 _ENL_BLOCK_PX = 16
 _ENL_BLOCKS = 256
@@ -188,5 +191,8 @@ def _bright_density(view: Tile, decibels: NDArray[np.float32]) -> float:
     looks = round(max(_looks(view.pixels, decibels), 0.5), 1)
     limit = decibels[int(np.median(valid))] + max(_BRIGHT_DB, _speckle_tail_db(looks))
     level = int(np.searchsorted(decibels[1:], limit)) + 1
-    _, scatterers = ndimage.label(view.pixels >= level) if level < 256 else (None, 0)
-    return float(scatterers) / (valid.size * view.gsd_m**2 / 1e6)
+    if level > 255:
+        return 0.0
+    labels, _ = ndimage.label(view.pixels >= level, structure=np.ones((3, 3)))
+    scatterers = np.count_nonzero(np.bincount(labels.ravel())[1:] >= _SMALLEST_BRIGHT_PX)
+    return scatterers / (valid.size * view.gsd_m**2 / 1e6)

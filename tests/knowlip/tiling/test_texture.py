@@ -27,7 +27,8 @@ def town(speckle: np.ndarray) -> np.ndarray:
     """Bright blocks between dark streets."""
     field = np.full(speckle.shape, 1.0, np.float32)
     field[::24], field[:, ::24] = 0.2, 0.2
-    field[6:200:48, 6:200:32] = 12.0
+    for dot in range(4):
+        field[6 + dot // 2 : 200 : 48, 6 + dot % 2 : 200 : 32] = 12.0
     return field * speckle
 
 
