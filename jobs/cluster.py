@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,8 @@ def connected() -> Iterator[None]:
         yield
         return
     address = os.environ.get("RAY_ADDRESS") or "local"
+    # Ray's processes are forked and replaced at once, which is safe whatever lancedb's threads are doing.
+    warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
     # A laptop with one or two cores still runs two training workers and their data tasks: Ray's CPUs are only slots.
     slots = max(4, os.cpu_count() or 1) if address == "local" else None
     ray.init(address=address, num_cpus=slots, logging_level=logging.WARNING, log_to_driver=True)

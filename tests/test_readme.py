@@ -1,0 +1,173 @@
+"""What the README shows is what runs: every shell block, in order, in a copy of the repository with tiny settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from jobs.demo import DemoSettings, demo
+from knowlip.workspace import Workspace
+from tests.tiny_road import ARTEFACTS, write_configs
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+REMEMBERED = ("export ", "source ")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Reader:
+    """A person who types the README's blocks into one shell."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], ports: dict[str, int]) -> None:
+        self.folder = folder
+        self.environment = environment
+        self.ports = ports
+        self.remembered: list[str] = ["source .venv/bin/activate"]
+
+    def script(self, block: str) -> str:
+        for shown, port in self.ports.items():
+            block = block.replace(f"127.0.0.1:{shown}", f"127.0.0.1:{port}")
+        script = "\n".join(["set -euo pipefail", *self.remembered, block])
+        self.remembered += [line for line in block.splitlines() if line.startswith(REMEMBERED)]
+        return script
+
+    def type(self, block: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", self.script(block)],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    @contextmanager
+    def leaving_open(self, block: str, ready: str) -> Iterator[None]:
+        """Type a block that goes on until it is interrupted, and wait for an address to answer."""
+        log = self.folder / "open.log"
+        with log.open("w") as stream:
+            process = subprocess.Popen(
+                ["bash", "-c", self.script(f"exec {block}")],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            until = time.monotonic() + 180
+            while not _answers(ready):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < until, log.read_text()
+                time.sleep(0.5)
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """A copy of the repository with tiny settings, and one cluster on which all its commands run."""
+    folder = tmp_path_factory.mktemp("a clone")
+    for name in ("jobs", "models", "platform", "serve_apps"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "runtime_env.yaml", folder)
+    (folder / ".venv").symlink_to(sys.prefix)
+    write_configs(folder / "jobs" / "configs")
+    ports = {"8265": free_port(), "8000": free_port()}
+    address = f"127.0.0.1:{free_port()}"
+    # Short, because Ray's sockets lie below it; apart, because others on this machine look for Ray in /tmp/ray.
+    state = Path(tempfile.mkdtemp(prefix="ray-"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "KNOWLIP_"))}
+    environment |= {"RAY_ADDRESS": address, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    reader = Reader(folder, environment, ports)
+    head = (
+        f"ray start --head --block --port {address.partition(':')[2]} --dashboard-port {ports['8265']} "
+        f"--num-cpus 4 --temp-dir {state} --node-ip-address 127.0.0.1"
+    )
+    with reader.leaving_open(head, f"http://127.0.0.1:{ports['8265']}/api/version"):
+        yield reader
+    shutil.rmtree(state, ignore_errors=True)
+
+
+def test_the_blocks_are_found():
+    assert len(BLOCKS) == (ROOT / "README.md").read_text().count("```bash")
+    assert "make demo\n" in BLOCKS
+    assert sum("python -m jobs." in block for block in BLOCKS) >= 6
+
+
+@pytest.mark.parametrize("target", sorted({word for block in BLOCKS for word in re.findall(r"^make ([\w-]+)", block)}))
+def test_make_knows_its_targets(target):
+    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_the_readme_shows_is_what_runs(reader):
+    port = reader.ports["8000"]
+    server = None
+    for block in BLOCKS:
+        if block.startswith(("make ", "ray start")):
+            continue  # the targets are tested above; the head runs already
+        if block.startswith("serve run"):
+            server = block.strip()
+            continue
+        if server and "curl" in block:
+            reader.type(f"serve start --http-port {port}")
+            with reader.leaving_open(server, f"http://127.0.0.1:{port}/readyz"):
+                said = reader.type(block)
+            assert "confidence" in said or json.loads(said.splitlines()[0])["type"] == "FeatureCollection"
+            server = None
+        else:
+            reader.type(block)
+    workspace = Workspace(str(reader.folder / "workspace" / "first"))
+    assert all(workspace.exists(artefact) for artefact in ARTEFACTS if artefact != "answers")
+    assert workspace.exists("report.html")
+
+
+def test_the_demo_finds_the_jobs_work_done(reader, capsys, ray_cluster):
+    """The demo walks the same road with the same settings, so what the blocks above made is not made twice."""
+    workspace = reader.folder / "workspace" / "first"
+    before = {path: path.stat().st_mtime_ns for path in workspace.glob("tiles/*.parquet")}
+    demo(DemoSettings(workspace=str(workspace), configs=str(reader.folder / "jobs" / "configs")))
+    table = capsys.readouterr().out.rpartition("The road")[2]
+    rows = {
+        line.split("│")[1].strip(): line.split("│")[4].strip() for line in table.splitlines() if line.count("│") == 5
+    }
+    assert {path: path.stat().st_mtime_ns for path in workspace.glob("tiles/*.parquet")} == before
+    asked = {"ask", "report"}
+    assert {stage for stage, seconds in rows.items() if seconds != "done before"} == asked
+    assert all(Workspace(str(workspace)).exists(artefact) for artefact in ARTEFACTS)
