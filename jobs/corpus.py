@@ -1,7 +1,7 @@
 """Corpus: image-text pairs with a split by place, shuffled into shards sized for streaming.
 
-Views and texts meet in one shuffle by shard. Shards are built aside and published together, the manifest last, so a
-reader never takes a half corpus for a whole one, and a killed run goes on with the shards it had.
+Views and texts of a shard meet in one task, after a shuffle when there are many shards. Shards are built aside and
+published together, the manifest last: a reader never takes a half corpus for a whole one, and a killed run goes on.
 """
 
 from __future__ import annotations
@@ -16,13 +16,28 @@ from pydantic import Field, model_validator
 
 from jobs.cluster import connected
 from jobs.command import Summary, run
-from knowlip.corpus import BUILDING, CorpusPlan, captioned, grounds, joined, plan, publish, seated, shard_file, usable
+from knowlip.corpus import (
+    BUILDING,
+    CorpusPlan,
+    captioned,
+    grounds,
+    joined,
+    plan,
+    publish,
+    seated,
+    shard_file,
+    sides,
+    usable,
+)
 from knowlip.manifest import Manifest, inputs_digest
 from knowlip.records import SUBTEXTS
 from knowlip.settings import JobSettings, Section
 from knowlip.workspace import Workspace
 
 __all__ = ["CorpusSettings", "SplitSettings", "corpus"]
+
+FEW_SHARDS = 8
+"""So many shards are each read from all files; for more, one shuffle of everything is cheaper."""
 
 
 class SplitSettings(Section):
@@ -85,27 +100,25 @@ def corpus(settings: CorpusSettings) -> Summary:
 
 
 def _build(workspace: Workspace, chosen: CorpusPlan, recipe: str) -> None:
-    """Write the shards that are not there yet: one shuffle brings views and texts of a shard together."""
+    """Write the shards that are not there yet; views and texts of a shard are brought together in its order."""
     building = f"{BUILDING}-{recipe}"
     there = set(workspace.files("corpus", building))
-    missing = {shard for shard in range(chosen.shards) if shard_file(shard) not in there}
-    seats = ray.put({one: seat for one, seat in chosen.seats.items() if seat.shard in missing})
-
-    def seat_views(table: pa.Table) -> pa.Table:
-        return seated(table, ray.get(seats))
-
-    def seat_texts(table: pa.Table) -> pa.Table:
-        return seated(table.filter(usable()), ray.get(seats))
+    missing = [shard for shard in range(chosen.shards) if shard_file(shard) not in there]
+    seats = ray.put({one: seat for one, seat in chosen.seats.items() if seat.shard in set(missing)})
 
     def write(table: pa.Table) -> dict[str, Any]:
         shard, made = table["shard"][0].as_py(), joined(table, ray.get(seats))
         workspace.write_table(made, "corpus", building, shard_file(shard), row_group_size=256, use_dictionary=False)
         return {"rows": np.array([len(made)])}
 
-    if missing:
-        views = _read(workspace, "tiles", ["tile_id", "scale", "view"]).map_batches(seat_views, batch_format="pyarrow")
+    if len(missing) <= FEW_SHARDS:
+        shards = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=max(1, len(missing)))
+        shards.map(lambda row: write(sides(workspace, ray.get(seats), row["shard"]))).materialize()
+    else:
+        views = _read(workspace, "tiles", ["tile_id", "scale", "view"])
         texts = _read(workspace, "captions", ["tile_id", "status", *SUBTEXTS])
-        texts = texts.map_batches(seat_texts, batch_format="pyarrow")
+        views = views.map_batches(lambda table: seated(table, ray.get(seats)), batch_format="pyarrow")
+        texts = texts.map_batches(lambda table: seated(table.filter(usable()), ray.get(seats)), batch_format="pyarrow")
         by_shard = views.union(texts).groupby("shard", num_partitions=min(len(missing), 64))
         by_shard.map_groups(write, batch_format="pyarrow").materialize()
 

@@ -67,6 +67,16 @@ def test_a_new_scene_rebuilds_and_leaves_nothing_of_the_old(captions: Workspace)
     assert set(manifest.inputs) == {"tiles", "captions"}
 
 
+def test_many_shards_are_shuffled_into_the_same_corpus(captions: Workspace) -> None:
+    corpus(_settings(captions))
+    few = captions.read_table("corpus")
+    summary = corpus(_settings(captions, shard_rows=5))
+    assert summary.counts["shards"] > 8
+    many = captions.read_table("corpus")
+    assert many.sort_by("tile_id").equals(few.sort_by("tile_id"))
+    assert many["tile_id"].to_pylist() == few["tile_id"].to_pylist()
+
+
 def test_a_run_that_died_while_building_goes_on(captions: Workspace) -> None:
     undisturbed = _settings(captions)
     corpus(undisturbed)

@@ -26,6 +26,9 @@ GUARD_M, RING_M = 60.0, 120.0
 LINK_M = 9.0
 """Scatterers closer than this belong to one target: engines, wing roots and tail of one aircraft."""
 
+ISLAND_M = 450.0
+"""What stands alone on open water and is no longer than this is one target."""
+
 SMALLEST_M, LARGEST_M = 8.0, 600.0
 LEAST_AREA_M2 = 8.0
 """What is shorter, longer or smaller is no target."""
@@ -56,7 +59,7 @@ class Scatterer:
     dark_around: float
 
 
-def detect(intensity: Floats, valid: Mask, dark: Mask, gsd_m: float) -> tuple[Scatterer, ...]:
+def detect(intensity: Floats, valid: Mask, dark: Mask, basin: Mask, gsd_m: float) -> tuple[Scatterer, ...]:
     """Find clusters of strong scatterers.
 
     A cell-averaging CFAR: the background of each pixel is censored of other targets, edge-safe (the second greatest of
@@ -66,6 +69,7 @@ def detect(intensity: Floats, valid: Mask, dark: Mask, gsd_m: float) -> tuple[Sc
         intensity: Squared 8-bit amplitude (H, W).
         valid: Where there is data (H, W).
         dark: Where the ground is dark and smooth (H, W).
+        basin: Where it is wide, too: open water, not a street (H, W).
         gsd_m: Metres a pixel.
 
     Returns:
@@ -84,16 +88,46 @@ def detect(intensity: Floats, valid: Mask, dark: Mask, gsd_m: float) -> tuple[Sc
     labels, count = ndimage.label(joined, structure=np.ones((3, 3)))
     if not count:
         return ()
+    labels = np.where(hits, labels, 0)
+    if basin.any():
+        water = dark & (ndimage.distance_transform_edt(~basin) * gsd_m <= GUARD_M)  # also what lies between two ships
+        count = _gather(labels, count, hits, ~water, cells > 2.0 * background, gsd_m)
     # The glare about a target is not its surroundings: smoothing spread it by a few pixels.
-    beyond = valid & ~ndimage.binary_dilation(joined, iterations=3)
+    beyond = valid & ~ndimage.binary_dilation(labels > 0, iterations=3)
     around = _mean(dark.astype(np.float32), beyond, max(12, int(GUARD_M / gsd_m / 2)))
-    return _clusters(
-        np.where(hits, labels, 0),
-        count,
-        np.asarray(cells / np.maximum(background, 1.0), dtype=np.float32),
-        around,
-        gsd_m,
-    )
+    contrast = np.asarray(cells / np.maximum(background, 1.0), dtype=np.float32)
+    return _clusters(labels, count, contrast, around, gsd_m)
+
+
+def _gather(labels: npt.NDArray[np.int32], count: int, hits: Mask, lit: Mask, body: Mask, gsd_m: float) -> int:
+    """Make one cluster of all that stands together on open water: bow, bridge and stern of one ship.
+
+    What reaches the edge of the tile may be a shore, and stays as it is.
+
+    Args:
+        labels: Cluster numbers of the hits (H, W); changed in place.
+        count: Number of clusters.
+        hits: Pixels over the threshold.
+        lit: Ground that is not open water.
+        body: Pixels that stand out from the surroundings, though below the threshold.
+        gsd_m: Metres a pixel.
+
+    Returns:
+        The largest cluster number after it.
+    """
+    islands, number = ndimage.label(lit | hits, structure=np.ones((3, 3)))
+    held = np.zeros(number + 1, dtype=bool)
+    held[np.unique(islands[hits])] = True
+    for island, box in enumerate(ndimage.find_objects(islands), start=1):
+        sides = [(side.start, side.stop, length) for side, length in zip(box, labels.shape, strict=True)]
+        at_edge = any(start == 0 or stop == length for start, stop, length in sides)
+        if at_edge or not held[island] or max(stop - start for start, stop, _ in sides) * gsd_m > ISLAND_M:
+            continue
+        mine = islands[box] == island
+        labels[box][mine & (body[box] | hits[box])] = count + 1
+        labels[box][mine & ~(body[box] | hits[box])] = 0
+        count += 1
+    return count
 
 
 def _mean(values: Floats, valid: Mask, half: int) -> Floats:
@@ -106,8 +140,9 @@ def _mean(values: Floats, valid: Mask, half: int) -> Floats:
 
 def _clutter(cells: Floats, valid: Mask, gsd_m: float) -> tuple[Floats, Floats]:
     """Return the mean clutter about every pixel, and the ratio to it above which a pixel is a target."""
-    guard = int(np.clip(GUARD_M / gsd_m, 3, 48))
-    ring = max(int(np.clip(RING_M / gsd_m, 6, 96)), guard + 3)
+    smallest = min(cells.shape)  # in a small tile the windows shrink, so that most pixels still have their sides
+    guard = int(np.clip(GUARD_M / gsd_m, 3, max(3, min(48, smallest // 8))))
+    ring = max(int(np.clip(RING_M / gsd_m, 6, max(6, min(96, smallest // 4)))), guard + 3)
     clutter = valid & (cells < LEAST_RATIO * _mean(cells, valid, ring))
     weight, total = clutter.astype(np.float32), np.where(clutter, cells, 0).astype(np.float32)
     whole = float(cells[clutter].mean()) if clutter.any() else 0.0
@@ -115,16 +150,21 @@ def _clutter(cells: Floats, valid: Mask, gsd_m: float) -> tuple[Floats, Floats]:
     offset = guard + half
     area = (2 * half + 1) ** 2
     boxes = [ndimage.uniform_filter(values, 2 * half + 1, mode="constant") * area for values in (weight, total)]
-    sides = [_side(boxes, down, right, whole) for down, right in ((-offset, 0), (offset, 0), (0, -offset), (0, offset))]
+    sides = np.stack(
+        [_side(boxes, down, right) for down, right in ((-offset, 0), (offset, 0), (0, -offset), (0, offset))]
+    )
+    greatest = np.max(sides, axis=0)
     # The second greatest: beside an edge at least two sides see the brighter ground, beside one quay only one does.
-    background = np.sort(np.stack(sides), axis=0)[2]
+    # A side that lies outside the image could have been the brighter one, so it counts as such.
+    background = np.sort(np.where(sides >= 0, sides, greatest), axis=0)[2]
+    background = np.where(greatest >= 0, background, whole).astype(np.float32)
     return background, np.maximum(_threshold(total, clutter, guard), LEAST_RATIO)
 
 
-def _side(boxes: list[npt.NDArray[np.float32]], down: int, right: int, whole: float) -> Floats:
-    """Mean clutter in the box that lies beside each pixel; the image's mean where the box lies outside it."""
+def _side(boxes: list[npt.NDArray[np.float32]], down: int, right: int) -> Floats:
+    """Mean clutter in the box that lies beside each pixel; -1 where it lies outside the image or holds no clutter."""
     weight, total = (ndimage.shift(box, (-down, -right), order=0, mode="constant", cval=0.0) for box in boxes)
-    return np.asarray(np.where(weight > 4, total / np.maximum(weight, 1.0), whole), dtype=np.float32)
+    return np.asarray(np.where(weight > 4, total / np.maximum(weight, 1.0), -1.0), dtype=np.float32)
 
 
 def _threshold(total: Floats, clutter: Mask, half: int) -> Floats:
@@ -165,7 +205,12 @@ def _clusters(
     width = np.sqrt(12 * np.maximum(middle - root, 1 / 12)) * gsd_m
     heading = (90.0 + np.degrees(0.5 * np.arctan2(2 * cov, var_col - var_row))) % 180.0
     peak = ndimage.maximum(ratio, labels, np.arange(1, count + 1))
-    kept = (length >= max(SMALLEST_M, 1.5 * gsd_m)) & (length <= LARGEST_M) & (size * gsd_m**2 >= LEAST_AREA_M2)
+    kept = (
+        (total() > 0)
+        & (length >= max(SMALLEST_M, 1.5 * gsd_m))
+        & (length <= LARGEST_M)
+        & (size * gsd_m**2 >= LEAST_AREA_M2)
+    )
     height_px, width_px = labels.shape
     found = [
         Scatterer(

@@ -29,6 +29,18 @@ LARGEST_PX = 512
 OPEN_WATER_M = 90.0
 """A dark area wider than this is a surface, not a strip."""
 
+TEXTURE_PX = 13
+"""Side of the window in which texture is measured."""
+
+MOTTLED, SPIKY = 1.3, 1.9
+"""Spread, as a multiple of what speckle makes, from which ground is mottled (trees), and from which it is built-up."""
+
+SPECKLE = (0.08, 0.3)
+"""Spread of amplitude that is speckle's; a tile without any even ground shows no less than the upper one."""
+
+SATURATED = 215.0
+"""Smoothed amplitude near the top of the 8-bit range, where the spread is cut off."""
+
 _SEPARATION_DB = 3.5
 
 
@@ -112,9 +124,9 @@ def measure(
     amplitude, valid, gsd_m = _at_most(image, gsd_m)
     intensity = amplitude * amplitude
     smooth = np.sqrt(_local_mean(intensity, valid, 5))
-    levels = levels or _levels_of(smooth[valid])
+    levels = levels or _levels_of(smooth, valid)
     dark, basin, bright, rough = _ground(amplitude, smooth, valid, levels, gsd_m)
-    scatterers = detect(intensity, valid, dark, gsd_m)
+    scatterers = detect(intensity, valid, dark, basin, gsd_m)
     points = [(one.row * gsd_m, one.col * gsd_m) for one in scatterers]
     height, width = amplitude.shape
     pattern, bearing = arrangement(points, max(height, width) * gsd_m, up_deg)
@@ -150,7 +162,7 @@ def measure(
 def grey_levels(image: npt.NDArray[np.uint8]) -> Levels:
     """Part the ground of an image into dark, medium and bright by Otsu's method on its smoothed amplitude in dB."""
     amplitude, valid, _ = _at_most(image, 1.0)
-    return _levels_of(np.sqrt(_local_mean(amplitude * amplitude, valid, 5))[valid])
+    return _levels_of(np.sqrt(_local_mean(amplitude * amplitude, valid, 5)), valid)
 
 
 def _at_most(image: npt.NDArray[np.uint8], gsd_m: float) -> tuple[Floats, Mask, float]:
@@ -179,11 +191,13 @@ def _local_mean(values: Floats, valid: Mask, size: int) -> Floats:
     return np.asarray(np.maximum(total, 0) / np.maximum(weight, 1e-4), dtype=np.float32)
 
 
-def _levels_of(smooth: Floats) -> Levels:
+def _levels_of(smooth: Floats, valid: Mask) -> Levels:
     """Three-class Otsu in dB; where the classes are not apart, levels about the median stand in."""
-    if smooth.size == 0:
+    values = smooth[valid]
+    if values.size == 0:
         return Levels(dark=0.0, bright=255.0)
-    db = 20 * np.log10(np.maximum(smooth[:: max(1, smooth.size // 65536)], 1.0))
+    values = values[:: max(1, values.size // 65536)]
+    db = 20 * np.log10(np.maximum(values, 1.0))
     middle = float(np.median(db))
     dark_db, bright_db = middle - 6.0, middle + 5.0
     counts, edges = np.histogram(db, bins=96)
@@ -207,12 +221,27 @@ def _ground(
     half_width = OPEN_WATER_M / gsd_m / 2.0
     core = ndimage.distance_transform_edt(np.pad(dark, 1, mode="edge"))[1:-1, 1:-1] > max(half_width, 3.0)
     basin = dark & (ndimage.distance_transform_edt(~core) <= half_width + 2.0) if core.any() else np.zeros_like(dark)
-    dense = _local_mean((amplitude > 1.4 * levels.bright).astype(np.float32), valid, 15)
-    bright = valid & ~dark & ((dense > 0.12) | (_local_mean(smooth, valid, 15) > levels.bright))
-    mean = _local_mean(smooth, valid, 11)
-    spread = np.sqrt(np.maximum(_local_mean(smooth * smooth, valid, 11) - mean * mean, 0.0))
-    rough = valid & ~dark & ~bright & (spread > 0.2 * mean)
+    # Along an edge between two even grounds the spread is high too, but only as far as the window reaches: opened away.
+    spread = ndimage.grey_opening(_spread(amplitude, valid), TEXTURE_PX + 2)
+    spread /= _speckle(spread[valid])
+    high = _local_mean(smooth, valid, TEXTURE_PX) > levels.bright
+    bright = valid & ~dark & ((high & (spread > MOTTLED)) | (spread > SPIKY) | (smooth > SATURATED))
+    rough = valid & ~dark & ~bright & (spread > MOTTLED)
     return dark, basin, bright, rough
+
+
+def _spread(amplitude: Floats, valid: Mask) -> Floats:
+    """Local coefficient of variation of the amplitude."""
+    mean = _local_mean(amplitude, valid, TEXTURE_PX)
+    square = _local_mean(amplitude * amplitude, valid, TEXTURE_PX)
+    return np.asarray(np.sqrt(np.maximum(square - mean * mean, 0.0)) / np.maximum(mean, 1.0), dtype=np.float32)
+
+
+def _speckle(spread: Floats) -> float:
+    """What speckle alone makes of the spread: that of the evenest ground, within what one to forty looks can make."""
+    if spread.size == 0:
+        return SPECKLE[1]
+    return float(np.clip(np.percentile(spread[:: max(1, spread.size // 16384)], 10), *SPECKLE))
 
 
 def _variation(smooth: Floats, valid: Mask) -> float:

@@ -150,7 +150,7 @@ class _Writer:
             phrases.LOCATION,
             kind=self.reading.targets[0],
             region=region_name(self.measured.scatterers[0].region),
-            most=crowd if len(self.reading.targets) > 2 else "",
+            most=crowd if len(self.reading.targets) > number > 1 else "",
         )
 
     def target_structure(self) -> str:
@@ -196,11 +196,12 @@ class _Writer:
 
 
 def _cover(measured: Measurements, reading: Reading, most: int = 3) -> str:
-    """List the ground by share, the largest first."""
+    """List the ground by share, the largest first; what bright and mottled ground is depends on where it lies."""
+    settled = reading.function not in ("agricultural", "natural")
     dark = {"water": "water", "apron": "pavement"}.get(reading.basin, "dark smooth ground")
     parts = [
-        (measured.bright_share, "bright built-up ground"),
-        (measured.rough_share, "mottled vegetation"),
+        (measured.bright_share, "bright built-up ground" if settled else "bright rough ground"),
+        (measured.rough_share, "mottled mixed ground" if settled else "mottled vegetation"),
         (measured.plain_share, "even open ground"),
         (measured.dark_share, dark),
     ]

@@ -91,10 +91,10 @@ def _function(
 def _land_use(measured: Measurements, targets: Sequence[str]) -> str:
     built = sum(target in ("building", "compact structure") for target in targets)
     per_km2 = built / max(measured.height_m * measured.width_m / 1e6, 1e-6)
-    if measured.bright_share > 0.3:
+    if measured.bright_share > 0.3 and built:
         largest = max((one.length_m for one in measured.scatterers), default=0.0)
         return "industrial" if largest > 100.0 else "urban"
-    if measured.bright_share > 0.08 or (built >= 3 and per_km2 > 5.0):
+    if measured.bright_share > 0.4 or (measured.bright_share > 0.15 and built) or (built >= 3 and per_km2 > 5.0):
         return "urban"
     return "agricultural" if measured.plain_share > measured.rough_share else "natural"
 

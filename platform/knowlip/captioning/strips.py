@@ -23,6 +23,8 @@ MOST = 6
 ANGLES = np.linspace(-np.pi / 2, np.pi / 2, 90, endpoint=False)
 LEAST_PX = 16
 SLENDERNESS = 5.0
+ATE_PX = 4.0
+"""What smoothing over five pixels takes off the width of something dark between bright sides."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,6 @@ def _measured(
         col=col,
         region=region_number(row, col, shape[0], shape[1]),
         length_m=math.hypot(down, right) * gsd_m,
-        width_m=float(2.0 * np.median(depth[rows, cols]) - 1.0) * gsd_m,
+        width_m=float(2.0 * np.median(depth[rows, cols]) - 1.0 + ATE_PX) * gsd_m,
         heading_deg=math.degrees(math.atan2(right, -down)) % 180.0,
     )

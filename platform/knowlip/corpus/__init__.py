@@ -1,7 +1,7 @@
 """The corpus: image-text pairs for training, and splits that do not leak."""
 
 from knowlip.corpus.pairs import CorpusPlan, Seat, captioned, grounds, plan, usable
-from knowlip.corpus.shards import BUILDING, joined, publish, seated, shard_file
+from knowlip.corpus.shards import BUILDING, joined, publish, seated, shard_file, sides
 from knowlip.corpus.splits import Allotment, Ground, allot
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "publish",
     "seated",
     "shard_file",
+    "sides",
     "usable",
 ]

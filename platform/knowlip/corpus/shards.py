@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from knowlip.corpus.pairs import Seat
+from knowlip.corpus.pairs import Seat, usable
 from knowlip.records import CORPUS, SUBTEXTS, conform
 from knowlip.workspace import Workspace
 
-__all__ = ["BUILDING", "joined", "publish", "seated", "shard_file"]
+__all__ = ["BUILDING", "joined", "publish", "seated", "shard_file", "sides"]
 
 BUILDING = "_building"
 """Folder below the corpus where the shards of one recipe grow."""
@@ -40,6 +41,15 @@ def seated(table: pa.Table, seats: Mapping[str, Seat]) -> pa.Table:
         table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type) for f in _SIDES
     ]
     return pa.table(columns, schema=_SIDES)
+
+
+def sides(workspace: Workspace, seats: Mapping[str, Seat], shard: int) -> pa.Table:
+    """Read both sides of one shard from all files of `tiles/` and `captions/`, as `joined` takes them."""
+    mine = {one: seat for one, seat in seats.items() if seat.shard == shard}
+    wanted = pc.field("tile_id").isin(pa.array(sorted(mine), pa.string()))
+    views = workspace.read_table("tiles", columns=["tile_id", "scale", "view"], where=wanted)
+    texts = workspace.read_table("captions", columns=["tile_id", *SUBTEXTS], where=wanted & usable())
+    return pa.concat_tables([seated(views, mine), seated(texts, mine)])
 
 
 def joined(table: pa.Table, seats: Mapping[str, Seat]) -> pa.Table:

@@ -1,0 +1,25 @@
+"""The benchmark: data sets built from what tiles hold, answers and metrics."""
+
+from knowlip.benchmark.answers import Answer, normalise, parse, same
+from knowlip.benchmark.content import Content, SceneTruth, from_measurements, from_truth, read_truth
+from knowlip.benchmark.datasets import TASKS, content_of, examples_of, shuffled
+from knowlip.benchmark.sft import KINDS, classification, questions
+
+__all__ = [
+    "KINDS",
+    "TASKS",
+    "Answer",
+    "Content",
+    "SceneTruth",
+    "classification",
+    "content_of",
+    "examples_of",
+    "from_measurements",
+    "from_truth",
+    "normalise",
+    "parse",
+    "questions",
+    "read_truth",
+    "same",
+    "shuffled",
+]
