@@ -81,15 +81,15 @@ class RunFolder:
 
     def publish(self, checkpoint: Checkpoint) -> None:
         """Copy a checkpoint's model to ``checkpoint/``, which `models.load` opens; it appears whole."""
-        filesystem, target = self.workspace.filesystem, self.workspace.path(self.artefact, "checkpoint")
+        target = self.workspace.path(self.artefact, "checkpoint")
         source = posixpath.join(checkpoint.path, "model")
         if not self.workspace.is_local:
-            pafs.copy_files(source, target, source_filesystem=checkpoint.filesystem, destination_filesystem=filesystem)
+            self._copy(checkpoint, source, target)
             return
         draft = f"{target}.{uuid.uuid4().hex[:8]}.partial"
-        pafs.copy_files(source, draft, source_filesystem=checkpoint.filesystem, destination_filesystem=filesystem)
+        self._copy(checkpoint, source, draft)
         self.workspace.delete(self.artefact, "checkpoint")
-        filesystem.move(draft, target)
+        self.workspace.filesystem.move(draft, target)
 
     def tidy(self, keep: str) -> None:
         """Delete the training state of all phases but one."""
@@ -103,3 +103,8 @@ class RunFolder:
         whole = manifest.model_copy(update={"counts": counts, "seconds": seconds})
         whole.write(self.workspace)
         return whole
+
+    def _copy(self, checkpoint: Checkpoint, source: str, target: str) -> None:
+        filesystem = self.workspace.filesystem
+        filesystem.create_dir(target, recursive=True)
+        pafs.copy_files(source, target, source_filesystem=checkpoint.filesystem, destination_filesystem=filesystem)

@@ -1,0 +1,88 @@
+"""Classification: the head overfits, travels, and is read back."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import models
+from knowlip.errors import CheckpointError, DataError
+from models.tasks.classification import ClassificationSettings, ClassificationTask, load_classifier
+from models.tasks.protocol import Task
+
+Columns = dict[str, np.ndarray]
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def task(tiny_checkpoint: Path) -> ClassificationTask:
+    settings = ClassificationSettings(checkpoint=str(tiny_checkpoint), classes=("one", "two", "none"))
+    return pickle.loads(pickle.dumps(ClassificationTask(settings)))  # noqa: S301 (our own bytes: it must travel)
+
+
+def train(task: ClassificationTask, columns: Columns, steps: int) -> None:
+    network = task.network
+    optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
+    for _ in range(steps):
+        losses = task.losses(task.collate(columns, train=False, generator=generator()))
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        optimiser.step()
+
+
+def test_overfits_eight_images_and_is_read_back(
+    task: ClassificationTask, block_columns: Columns, tmp_path: Path
+) -> None:
+    assert isinstance(task, Task)
+    task.build()
+    train(task, block_columns, 30)
+    batch = task.collate(block_columns, train=False, generator=generator())
+    with torch.no_grad():
+        task.evaluate(batch)
+    assert task.metrics() == {"top1": 1.0, "top3": 1.0, "mean_recall": 1.0}
+    assert task.metrics() == {}
+    task.export(tmp_path / "tuned", {"made": "here"})
+    network, model, classes = load_classifier(tmp_path / "tuned")
+    logits = network(model.preprocessing(list(block_columns["view"])))
+    assert [classes[index] for index in logits.argmax(dim=1)] == list(block_columns["label"])
+    assert models.load(tmp_path / "tuned").encode_text(["left"]).shape == (1, 16)
+
+
+def test_a_view_that_does_not_decode_is_set_aside(task: ClassificationTask, block_columns: Columns) -> None:
+    block_columns["view"][2] = b"not an image"
+    batch = task.collate(block_columns, train=True, generator=generator())
+    assert batch["skipped"] == [("e2", "the image does not decode")]
+    assert len(batch["pixels"]) == len(batch["labels"]) == 7
+    assert "e2" not in batch["example_id"]
+
+
+def test_training_images_vary_with_the_epoch_and_not_with_the_batch(
+    task: ClassificationTask, block_columns: Columns
+) -> None:
+    first, again, later = (
+        task.collate(block_columns, train=True, generator=torch.Generator().manual_seed(seed))["pixels"]
+        for seed in (1, 1, 2)
+    )
+    part = {name: values[3:5] for name, values in block_columns.items()}
+    alone = task.collate(part, train=True, generator=torch.Generator().manual_seed(1))["pixels"]
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+    assert torch.equal(first[3:5], alone)
+
+
+def test_an_unknown_label_is_one_clear_line(task: ClassificationTask, block_columns: Columns) -> None:
+    block_columns["label"][0] = "up"
+    with pytest.raises(DataError, match=r"examples: unknown labels \['up'\]"):
+        task.collate(block_columns, train=False, generator=generator())
+
+
+def test_a_folder_without_a_head_is_no_classifier(tiny_checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no classes\.json"):
+        load_classifier(tiny_checkpoint)
