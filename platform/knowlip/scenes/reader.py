@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
 import re
 import struct
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -27,18 +25,15 @@ from rasterio.windows import Window
 
 from knowlip.errors import DataError, SceneError
 from knowlip.geography import crs_name
+from knowlip.scenes.digest import is_local, scene_digest
 from knowlip.scenes.georeference import Georeference, Spacing
 from knowlip.scenes.radiometry import Sample
 from knowlip.scenes.sensors import identify
-from knowlip.workspace import Workspace
 
-__all__ = ["Band", "Scene", "SceneReader", "open_scene", "scene_digest"]
+__all__ = ["Band", "Scene", "SceneReader", "open_scene"]
 
 log = logging.getLogger(__name__)
 
-_WHOLE_DIGEST_BYTES = 1 << 26
-_DIGEST_CHUNK = 1 << 20
-_DIGEST_CHUNKS = 64
 _DTYPES = frozenset({"uint8", "uint16", "int16", "uint32", "int32", "float32", "float64", "complex64", "complex128"})
 _POLARISATION = re.compile(r"(?<![a-z])(hh|hv|vh|vv)(?![a-z])", re.IGNORECASE)
 _TIME_TAGS = ("ACQUISITION_DATETIME", "time", "datetime", "DATETIME", "TIFFTAG_DATETIME")
@@ -218,52 +213,6 @@ def open_scene(path: str, *, gsd_m: float | None = None) -> Scene:
         raise SceneError(error.what, where=error.where or name, fix=error.fix, code=error.code) from error
 
 
-def scene_digest(path: str) -> str:
-    """Return 16 hex digits that stand for a file's bytes, the same on every machine.
-
-    SHA-256 of the size and the bytes; of a file over 64 MiB, of 64 chunks of 1 MiB spread evenly from the first byte
-    to the last, so that a scene of many gigabytes needs no second reading.
-    """
-    with _byte_stream(path) as stream:
-        size = stream.seek(0, os.SEEK_END)
-        sha = hashlib.sha256(str(size).encode())
-        if size <= _WHOLE_DIGEST_BYTES:
-            stream.seek(0)
-            while chunk := stream.read(_DIGEST_CHUNK):
-                sha.update(chunk)
-        else:
-            for offset in np.linspace(0, size - _DIGEST_CHUNK, _DIGEST_CHUNKS, dtype=np.int64):
-                stream.seek(int(offset))
-                sha.update(stream.read(_DIGEST_CHUNK))
-    return sha.hexdigest()[:16]
-
-
-@contextmanager
-def _byte_stream(path: str) -> Iterator[BinaryIO]:
-    if _is_local(path):
-        with Path(path).open("rb") as stream:
-            yield stream
-        return
-    if path.startswith("/vsizip/"):
-        archive, member = _zip_parts(path)
-        with zipfile.ZipFile(archive) as opened, opened.open(member) as inner:
-            yield cast(BinaryIO, inner)
-        return
-    folder, _, name = path.rpartition("/")
-    workspace = Workspace(folder)
-    with workspace.filesystem.open_input_file(workspace.path(name)) as remote:
-        yield cast(BinaryIO, remote)
-
-
-def _zip_parts(path: str) -> tuple[str, str]:
-    archive, dot_zip, member = path.removeprefix("/vsizip/").partition(".zip/")
-    return archive + dot_zip.rstrip("/"), member
-
-
-def _is_local(path: str) -> bool:
-    return not path.startswith("/vsi") and "://" not in path
-
-
 @contextmanager
 def _opened(path: str) -> Iterator[DatasetReader]:
     try:
@@ -278,7 +227,7 @@ def _opened(path: str) -> Iterator[DatasetReader]:
 
 def _directory_is_cut_off(path: str) -> bool:
     """Whether a TIFF's header points to a directory beyond the end of the file."""
-    if not _is_local(path) or not Path(path).is_file():
+    if not is_local(path) or not Path(path).is_file():
         return False
     with Path(path).open("rb") as stream:
         head = stream.read(16)
@@ -294,7 +243,7 @@ def _directory_is_cut_off(path: str) -> bool:
 
 
 def _check_file(path: str) -> None:
-    if not _is_local(path):
+    if not is_local(path):
         return
     file = Path(path)
     if not file.exists():
@@ -337,7 +286,7 @@ def _describe(path: str, name: str, source: DatasetReader, gsd_m: float | None) 
 
 def _check_whole(path: str, source: DatasetReader) -> None:
     """Refuse a GeoTIFF whose directory points past the end of the file: a download or copy that broke off."""
-    if source.driver != "GTiff" or not _is_local(path):
+    if source.driver != "GTiff" or not is_local(path):
         return
     size = Path(path).stat().st_size
     for band in _stored_apart(source):

@@ -16,8 +16,9 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 
 from knowlip.errors import SceneError, SettingsError
+from knowlip.scenes.digest import scene_digest
 from knowlip.scenes.listing import find_scenes, is_sidecar
-from knowlip.scenes.reader import open_scene, scene_digest
+from knowlip.scenes.reader import open_scene
 
 Write = Callable[..., Path]
 RNG = np.random.default_rng(5)
