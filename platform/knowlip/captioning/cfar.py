@@ -11,7 +11,7 @@ from scipy import ndimage, stats
 
 from knowlip.captioning.positions import region_number
 
-__all__ = ["Scatterer", "detect"]
+__all__ = ["Scatterer", "detect", "grown"]
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -83,20 +83,27 @@ def detect(intensity: Floats, valid: Mask, dark: Mask, basin: Mask, gsd_m: float
     # 8-bit values saturate: a target on bright ground cannot exceed the ceiling, only touch it.
     limit = np.minimum(ratio * background, np.maximum(0.9 * ceiling, LEAST_RATIO * background))
     hits = valid & (cells > limit) & (background > 0)
-    radius = LINK_M / gsd_m / 2.0
-    joined = ndimage.distance_transform_edt(~hits) <= radius if radius >= 1.0 and hits.any() else hits
+    joined = grown(hits, LINK_M / gsd_m / 2.0)
     labels, count = ndimage.label(joined, structure=np.ones((3, 3)))
     if not count:
         return ()
     labels = np.where(hits, labels, 0)
     if basin.any():
-        water = dark & (ndimage.distance_transform_edt(~basin) * gsd_m <= GUARD_M)  # also what lies between two ships
+        water = dark & grown(basin, GUARD_M / gsd_m)  # also what lies between two ships
         count = _gather(labels, count, hits, ~water, cells > 2.0 * background, gsd_m)
     # The glare about a target is not its surroundings: smoothing spread it by a few pixels.
     beyond = valid & ~ndimage.binary_dilation(labels > 0, iterations=3)
     around = _mean(dark.astype(np.float32), beyond, max(12, int(GUARD_M / gsd_m / 2)))
     contrast = np.asarray(cells / np.maximum(background, 1.0), dtype=np.float32)
     return _clusters(labels, count, contrast, around, gsd_m)
+
+
+def grown(mask: Mask, radius_px: float) -> Mask:
+    """Grow a mask by a square of half a side, rounded to pixels."""
+    half = round(radius_px)
+    if half < 1:
+        return mask
+    return np.asarray(ndimage.maximum_filter(mask.astype(np.uint8), 2 * half + 1), dtype=np.bool_)
 
 
 def _gather(labels: npt.NDArray[np.int32], count: int, hits: Mask, lit: Mask, body: Mask, gsd_m: float) -> int:
@@ -204,7 +211,8 @@ def _clusters(
     length = np.sqrt(12 * (middle + root)) * gsd_m
     width = np.sqrt(12 * np.maximum(middle - root, 1 / 12)) * gsd_m
     heading = (90.0 + np.degrees(0.5 * np.arctan2(2 * cov, var_col - var_row))) % 180.0
-    peak = ndimage.maximum(ratio, labels, np.arange(1, count + 1))
+    peak = np.zeros(count + 1, dtype=np.float32)
+    np.maximum.at(peak, of, ratio[rows, cols])
     kept = (
         (total() > 0)
         & (length >= max(SMALLEST_M, 1.5 * gsd_m))
@@ -220,7 +228,7 @@ def _clusters(
             length_m=float(length[i]),
             width_m=float(width[i]),
             heading_deg=float(heading[i]),
-            contrast_db=float(10 * np.log10(max(peak[i], 1.0))),
+            contrast_db=float(10 * np.log10(max(peak[i + 1], 1.0))),
             dark_around=float(around[round(row[i]), round(col[i])]),
         )
         for i in np.flatnonzero(kept)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import threshold_multiotsu
 
-from knowlip.captioning.cfar import Scatterer, detect
+from knowlip.captioning.cfar import Scatterer, detect, grown
 from knowlip.captioning.positions import arrangement, region_number, side_of
 from knowlip.captioning.strips import Strip, find
 
@@ -220,7 +220,7 @@ def _ground(
     dark = valid & (smooth < levels.dark)
     half_width = OPEN_WATER_M / gsd_m / 2.0
     core = ndimage.distance_transform_edt(np.pad(dark, 1, mode="edge"))[1:-1, 1:-1] > max(half_width, 3.0)
-    basin = dark & (ndimage.distance_transform_edt(~core) <= half_width + 2.0) if core.any() else np.zeros_like(dark)
+    basin = dark & grown(core, half_width + 2.0)
     # Along an edge between two even grounds the spread is high too, but only as far as the window reaches: opened away.
     spread = ndimage.grey_opening(_spread(amplitude, valid), TEXTURE_PX + 2)
     spread /= _speckle(spread[valid])

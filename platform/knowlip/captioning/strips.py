@@ -60,9 +60,11 @@ def find(dark: Mask, gsd_m: float) -> tuple[Strip, ...]:
     Returns:
         Strips at least five times as long as wide, the longest first.
     """
-    depth = ndimage.distance_transform_edt(np.pad(dark, 1))[1:-1, 1:-1]
     spine = np.asarray(skeletonize(dark), dtype=np.bool_)  # type: ignore[no-untyped-call]
     least = max(LEAST_PX, 0.12 * max(dark.shape))
+    if np.count_nonzero(spine) < least:
+        return ()
+    depth = ndimage.distance_transform_edt(np.pad(dark, 1))[1:-1, 1:-1]
     found: list[Strip] = []
     for _ in range(MOST):
         if np.count_nonzero(spine) < least:

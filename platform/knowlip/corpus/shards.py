@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.fs as pafs
 
 from knowlip.corpus.pairs import Seat, usable
 from knowlip.records import CORPUS, SUBTEXTS, conform
@@ -85,4 +86,8 @@ def publish(workspace: Workspace, recipe: str) -> None:
             workspace.delete("corpus", name)
     for name, built in fresh.items():
         workspace.filesystem.move(workspace.path("corpus", building, built), workspace.path("corpus", name))
-    workspace.delete("corpus", building)
+    # Also what a killed run of another recipe had begun.
+    inside = workspace.filesystem.get_file_info(pafs.FileSelector(workspace.path("corpus")))
+    for found in inside:
+        if found.type == pafs.FileType.Directory and found.base_name.startswith(BUILDING):
+            workspace.delete("corpus", found.base_name)
