@@ -9,7 +9,7 @@ from pydantic import Field
 
 from jobs.command import Summary, run
 from knowlip.archive import Archive, Version, checkpoint_digest, fetched_checkpoint
-from knowlip.errors import WorkspaceError
+from knowlip.errors import KnowlipError, WorkspaceError
 from knowlip.reporting import Section, render
 from knowlip.reporting.sections import (
     answers_section,
@@ -53,9 +53,10 @@ def report(settings: ReportSettings) -> Summary:
     """
     started = time.monotonic()
     workspace = settings.opened()
+    searched, aside = _search(workspace, settings)
     found = [
         overview_section(workspace),
-        _search(workspace, settings),
+        searched,
         answers_section(workspace),
         tiles_section(workspace),
         map_section(workspace),
@@ -71,19 +72,24 @@ def report(settings: ReportSettings) -> Summary:
     page = render(settings.title, sections, subtitle=f"Workspace {workspace.uri()}").encode()
     workspace.write_bytes(page, _FILE)
     counts = {"sections": len(sections), "MB": len(page) / 2**20, "seconds": time.monotonic() - started}
-    return Summary("Report", counts, where=workspace.uri(_FILE))
+    return Summary("Report", counts, aside, where=workspace.uri(_FILE))
 
 
-def _search(workspace: Workspace, settings: ReportSettings) -> Section | None:
-    """Search in this process, with the checkpoint that made the index, where both are there."""
+def _search(workspace: Workspace, settings: ReportSettings) -> tuple[Section | None, list[str]]:
+    """Search in this process with the checkpoint that made the index; say why where that cannot be done."""
     version = Version.current(workspace)
-    if version is None or not settings.queries or not workspace.exists(version.checkpoint):
-        return None
+    if version is None or not settings.queries:
+        return None, []
     from models import load  # here, since a report without a search needs no torch
 
-    archive = Archive.open(workspace, checkpoint=checkpoint_digest(workspace, version.checkpoint))
-    model = load(fetched_checkpoint(workspace, version.checkpoint))
-    return search_section(archive, settings.queries, model.encode_text, k=settings.k)
+    try:
+        archive = Archive.open(workspace, checkpoint=checkpoint_digest(workspace, version.checkpoint))
+        model = load(fetched_checkpoint(workspace, version.checkpoint))
+        return search_section(archive, settings.queries, model.encode_text, k=settings.k), []
+    except KnowlipError as error:
+        if settings.strict:
+            raise
+        return None, [f"search: {error}"]
 
 
 if __name__ == "__main__":

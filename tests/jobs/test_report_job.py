@@ -52,8 +52,11 @@ def test_searches_are_answered_in_process(workspace, tiny_checkpoint):
 
     other = workspace.local(folder, "preprocessing.json")
     other.write_text(other.read_text().replace('"mean": 0.35', '"mean": 0.4'))
+    (line,) = report(ReportSettings(workspace=workspace.root)).set_aside
+    assert "was made by checkpoint" in line
+    assert "Search by words" not in page_of(workspace)
     with pytest.raises(CheckpointError, match="was made by checkpoint"):
-        report(ReportSettings(workspace=workspace.root))
+        report(ReportSettings(workspace=workspace.root, strict=True))
 
 
 def test_a_dry_run_writes_nothing_and_an_empty_workspace_is_one_line(workspace, tmp_path):

@@ -82,7 +82,7 @@ WRONG = {
     "k of nothing": ('{"text": "a", "k": 0}', 422, "k"),
     "k as text": ('{"text": "a", "k": "10"}', 422, "k"),
     "k NaN": ('{"text": "a", "k": NaN}', 422, "k"),
-    "inverted bbox": ('{"text": "a", "bbox": [10, 0, 5, 1]}', 422, "inverted"),
+    "inverted bbox": ('{"text": "a", "bbox": [10, 0, 5, 1]}', 422, "bbox: is inverted"),
     "bbox off the globe": ('{"text": "a", "bbox": [0, 0, 181, 1]}', 422, "bbox.2"),
     "bbox with NaN": ('{"text": "a", "bbox": [0, 0, NaN, 1]}', 422, "finite"),
     "bbox with infinity": ('{"text": "a", "bbox": [0, 0, Infinity, 1]}', 422, "bbox.2"),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = ["Filters"]
 
@@ -14,6 +14,7 @@ Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Metres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w .+/-]+$")]
+_Bounds = tuple[Longitude, Latitude, Longitude, Latitude]
 
 
 class Filters(BaseModel):
@@ -21,7 +22,7 @@ class Filters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    bbox: tuple[Longitude, Latitude, Longitude, Latitude] | None = None
+    bbox: _Bounds | None = None
     """West, south, east, north in degrees (WGS84); tiles whose bounds touch it."""
     scales: tuple[Literal["L", "M", "S"], ...] = Field(default=(), max_length=3)
     """Any of these scales."""
@@ -38,14 +39,15 @@ class Filters(BaseModel):
     time_to: AwareDatetime | None = None
     """Acquired at this time or earlier."""
 
+    @field_validator("bbox")
+    @classmethod
+    def _upright(cls, bbox: _Bounds | None) -> _Bounds | None:
+        if bbox is not None and (bbox[0] > bbox[2] or bbox[1] > bbox[3]):
+            raise ValueError("is inverted: give west, south, east, north (a box over the antimeridian is asked as two)")
+        return bbox
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.bbox is not None:
-            west, south, east, north = self.bbox
-            if west > east or south > north:
-                raise ValueError(
-                    "bbox is inverted: give west, south, east, north (a box over the antimeridian is asked as two)"
-                )
         if self.gsd_min_m is not None and self.gsd_max_m is not None and self.gsd_min_m > self.gsd_max_m:
             raise ValueError("gsd_min_m is larger than gsd_max_m")
         if self.time_from is not None and self.time_to is not None and self.time_from > self.time_to:

@@ -77,11 +77,13 @@ class Cards:
     Attributes:
         cards: The cards.
         heading: What they have in common.
+        small: Four of them side by side on a wide page, instead of three.
     """
 
     kind: ClassVar[str] = "cards"
     cards: Sequence[Card]
     heading: str = ""
+    small: bool = False
 
 
 Element = Paragraph | Table | Figure | Cards

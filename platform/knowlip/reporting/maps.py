@@ -17,7 +17,7 @@ from matplotlib.collections import PolyCollection
 from PIL import Image
 
 from knowlip.geography import ground_distance_m
-from knowlip.reporting.drawing import FAINT, HALO, INK, SERIES, drawing, inline_svg
+from knowlip.reporting.drawing import HALO, INK, SERIES, drawing, inline_svg
 
 __all__ = ["Footprint", "footprint_map", "neighbourhoods"]
 
@@ -110,7 +110,7 @@ def _lay_pictures(axes: Axes, footprints: Sequence[Footprint]) -> None:
 
 def _draw_outlines(axes: Axes, footprints: Sequence[Footprint]) -> None:
     styles: dict[str, dict[str, Any]] = {
-        "rejected": {"facecolor": "none", "edgecolor": FAINT, "linewidth": 0.6, "linestyle": ":"},
+        "rejected": {"facecolor": "none", "edgecolor": SERIES[3], "linewidth": 0.8, "linestyle": ":"},
         "S": {"facecolor": "none", "edgecolor": SERIES[0], "linewidth": 0.5},
         "M": {"facecolor": "none", "edgecolor": SERIES[1], "linewidth": 0.9},
         "L": {"facecolor": "none", "edgecolor": SERIES[2], "linewidth": 1.6},

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from knowlip.manifest import Manifest
+from knowlip.records import SUBTEXTS
 from knowlip.reporting.curves import metric_curves
 from knowlip.reporting.elements import Element, Figure, Section, Table
 from knowlip.reporting.sections.overview import subfolders
@@ -32,7 +33,11 @@ def _section(workspace: Workspace, name: str) -> Section:
         elements.append(Figure(metric_curves(metrics, drawn, f"run-{name}"), caption))
     last = _last(metrics)
     if last:
-        elements.append(Table(("held-out figure", "at the end"), last))
+        elements.append(
+            Table(
+                ("held-out figure", "at the end"), last, "Held-out figures at the end", folded=len(last) > _MOST_PANELS
+            )
+        )
     manifest = Manifest.read(workspace, f"runs/{name}")
     if manifest and manifest.counts:
         elements.append(Table(("of the run", ""), list(manifest.counts.items())))
@@ -48,12 +53,18 @@ def _drawn(metrics: pa.Table) -> list[str]:
         if count > 1
     }
     held_out = set(metrics.filter(pc.field("phase") == "val")["metric"].to_pylist())
-    ranked = sorted(several, key=lambda metric: (not _is_loss(metric), metric not in held_out, metric))
+    ranked = sorted(
+        several, key=lambda metric: (not _is_loss(metric), metric not in held_out, _is_detail(metric), metric)
+    )
     return ranked[:_MOST_PANELS]
 
 
 def _is_loss(metric: str) -> bool:
-    return metric in _LEARNED or metric.split("_")[0] in _LEARNED or "loss" in metric
+    return metric in _LEARNED or "loss" in metric
+
+
+def _is_detail(metric: str) -> bool:
+    return metric.endswith(SUBTEXTS)
 
 
 def _last(metrics: pa.Table) -> list[tuple[str, float]]:

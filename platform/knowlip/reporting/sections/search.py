@@ -31,7 +31,7 @@ def search_section(archive: Archive, queries: Sequence[str], encode: Encode, *, 
     elements: list[Element] = [Paragraph(said)]
     for query, vector in zip(queries, encode(queries), strict=True):
         cards = [_card(archive, hit) for hit in archive.search(vector, k)]
-        elements.append(Cards(cards, heading=f"“{query}”"))
+        elements.append(Cards(cards, heading=f"“{query}”", small=True))
     return Section("Search by words", elements)
 
 
