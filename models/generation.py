@@ -1,6 +1,7 @@
 """The decoder at work: writing what stands behind the masks, greedily or with a beam.
 
-Shape letters: B batch, N patches, L tokens, D width, T written tokens, V vocabulary, W beam width.
+Shape letters: B prompts, R rows decoded at once, N patches, L tokens, D width, T written tokens, V vocabulary,
+W beam width.
 """
 
 from __future__ import annotations
@@ -60,14 +61,11 @@ def write_spans(
     device = image_BND.device
     ids_BL, mask_BL = (tensor.to(device) for tensor in pad(prompts, tokenizer.pad))
     memory_BLD = network.fuse(image_BND, ids_BL, mask_BL)
-    wanted_B = (ids_BL == tokenizer.mask).sum(dim=1)
-    rows = len(prompts)
     limit = min(max_new_tokens, network.config.text.positions - 1)
     memory = memory_BLD.repeat_interleave(beams, dim=0)
     memory_mask = mask_BL.repeat_interleave(beams, dim=0)
-    search = _Search(rows, beams, wanted_B, tokenizer, device)
-    cache = make_cache()
-    token = torch.full((rows * beams, 1), tokenizer.cls, device=device)
+    search = _Search([tokenizer.openers(prompt) for prompt in prompts], beams, tokenizer, device)
+    cache, token = make_cache(), search.first()
     for _ in range(limit):
         logits_RV = network.decode(token, None, memory, memory_mask, cache)[:, -1].float()
         logits_RV[:, search.banned] = float("-inf")
@@ -83,36 +81,48 @@ def write_spans(
 def sequence_log_likelihood(
     network: KnowLIP, tokenizer: Tokenizer, image_BND: Tensor, prompts: list[list[int]], targets: list[list[int]]
 ) -> Tensor:
-    """Return log P(target | prompt, image) (B) of given continuations, each closed by `[SEP]`."""
+    """Return log P(target | prompt, image) (R) of given continuations, each closed by `[SEP]`.
+
+    The targets may be K times as many as the prompts, K consecutive targets a prompt.
+    """
     device = image_BND.device
     ids_BL, mask_BL = (tensor.to(device) for tensor in pad(prompts, tokenizer.pad))
     closed = [[*target, tokenizer.sep] for target in targets]
-    labels_BT, there_BT = (tensor.to(device) for tensor in pad(closed, tokenizer.pad))
-    inputs_BT, _ = pad([[tokenizer.cls, *target] for target in targets], tokenizer.pad)
-    memory_BLD = network.fuse(image_BND, ids_BL, mask_BL)
-    logits_BTV = network.decode(inputs_BT.to(device), there_BT, memory_BLD, mask_BL).float()
-    chosen_BT = logits_BTV.log_softmax(dim=2).gather(2, labels_BT[:, :, None])[:, :, 0]
-    return (chosen_BT * there_BT).sum(dim=1)
+    labels_RT, there_RT = (tensor.to(device) for tensor in pad(closed, tokenizer.pad))
+    share = len(targets) // len(prompts)
+    inputs = [tokenizer.decoder_inputs(prompts[i // share], target) for i, target in enumerate(closed)]
+    inputs_RT, _ = pad(inputs, tokenizer.pad)
+    memory_RLD = network.fuse(image_BND, ids_BL, mask_BL).repeat_interleave(share, dim=0)
+    memory_mask_RL = mask_BL.repeat_interleave(share, dim=0)
+    logits_RTV = network.decode(inputs_RT.to(device), there_RT, memory_RLD, memory_mask_RL).float()
+    chosen_RT = logits_RTV.log_softmax(dim=2).gather(2, labels_RT[:, :, None])[:, :, 0]
+    return (chosen_RT * there_RT).sum(dim=1)
 
 
 class _Search:
     """Beam search over B prompts with W beams each; one beam is greedy writing."""
 
-    def __init__(self, rows: int, beams: int, wanted_B: Tensor, tokenizer: Tokenizer, device: torch.device) -> None:
-        self.rows, self.beams = rows, beams
+    def __init__(self, openers: list[list[int]], beams: int, tokenizer: Tokenizer, device: torch.device) -> None:
+        self.rows, self.beams = len(openers), beams
         self.sep, self.pad = tokenizer.sep, tokenizer.pad
-        self.banned = torch.tensor([tokenizer.pad, tokenizer.unk, tokenizer.cls, tokenizer.mask], device=device)
-        self.left_BW = wanted_B[:, None].repeat(1, beams)
-        self.score_BW = torch.full((rows, beams), float("-inf"), device=device)
+        self.banned = torch.tensor(tokenizer.structure, device=device)
+        self.wanted = [len(row) for row in openers]
+        self.openers_BS = pad([[*row, tokenizer.pad] for row in openers], tokenizer.pad)[0].to(device)
+        self.closed_BW = torch.zeros((self.rows, beams), dtype=torch.int64, device=device)
+        self.wanted_B1 = torch.tensor(self.wanted, device=device)[:, None]
+        self.score_BW = torch.full((self.rows, beams), float("-inf"), device=device)
         self.score_BW[:, 0] = 0.0
-        self.written_BWT = torch.empty((rows, beams, 0), dtype=torch.int64, device=device)
-        self.wanted = wanted_B.tolist()
+        self.written_BWT = torch.empty((self.rows, beams, 0), dtype=torch.int64, device=device)
+
+    def first(self) -> Tensor:
+        """Return what every beam reads first (R, 1)."""
+        return self.openers_BS[:, :1].repeat_interleave(self.beams, dim=0)
 
     def step(self, log_share_RV: Tensor) -> tuple[Tensor, Tensor]:
-        """Extend every beam by its best tokens; return the beam each comes from (R) and the new tokens (R, 1)."""
+        """Extend every beam by its best tokens; return the beam each comes from (R) and what it reads next (R, 1)."""
         vocab = log_share_RV.shape[1]
         share_BWV = log_share_RV.view(self.rows, self.beams, vocab)
-        done_BW = self.left_BW == 0
+        done_BW = self.closed_BW == self.wanted_B1
         only_pad = torch.full_like(share_BWV[:1, :1], float("-inf"))
         only_pad[..., self.pad] = 0.0
         share_BWV = torch.where(done_BW[:, :, None], only_pad, share_BWV)
@@ -121,13 +131,15 @@ class _Search:
         origin_BW, token_BW = index_BW // vocab, index_BW % vocab
         history = self.written_BWT.gather(1, origin_BW[:, :, None].expand(-1, -1, self.written_BWT.shape[2]))
         self.written_BWT = torch.cat([history, token_BW[:, :, None]], dim=2)
-        self.left_BW = self.left_BW.gather(1, origin_BW) - (token_BW == self.sep).to(self.left_BW.dtype)
+        closing_BW = token_BW == self.sep
+        self.closed_BW = self.closed_BW.gather(1, origin_BW) + closing_BW
+        read_BW = torch.where(closing_BW, self.openers_BS.gather(1, self.closed_BW), token_BW)
         base_B1 = torch.arange(self.rows, device=index_BW.device)[:, None] * self.beams
-        return (base_B1 + origin_BW).flatten(), token_BW.reshape(-1, 1)
+        return (base_B1 + origin_BW).flatten(), read_BW.reshape(-1, 1)
 
     def finished(self) -> bool:
         """Tell whether every beam has closed all its spans."""
-        return bool((self.left_BW == 0).all())
+        return bool((self.closed_BW == self.wanted_B1).all())
 
     def results(self) -> list[Written]:
         """Return the best beam of each row, by mean log-probability a token."""

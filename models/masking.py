@@ -72,6 +72,7 @@ def mask_text(
     budget = config.max_targets - sum(len(text.pieces[kind]) + 1 for kind in whole)
     ids, targets, kinds = [tokenizer.cls], [], []
     for kind in text.present:
+        ids.append(tokenizer.markers[kind])
         piece = list(text.pieces[kind])
         spans: list[tuple[int, int]] = []
         if kind in whole:
@@ -85,8 +86,8 @@ def mask_text(
             targets += [*piece[start:stop], tokenizer.sep]
             kinds += [kind] * (stop - start + 1)
             position = stop
-        ids += [*piece[position:], tokenizer.sep]
-    return MaskedText(ids, targets, kinds)
+        ids += piece[position:]
+    return MaskedText([*ids, tokenizer.sep], targets, kinds)
 
 
 def _is_key(pieces: Sequence[str]) -> bool:

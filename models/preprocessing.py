@@ -65,13 +65,17 @@ class Preprocessing(Section):
         scaled = torch.where(grey == 0, torch.zeros_like(scaled), scaled)
         return scaled[:, None].expand(-1, self.channels, -1, -1).contiguous()
 
-    def __call__(self, images: Sequence[ImageLike]) -> Tensor:
+    def __call__(self, images: Sequence[ImageLike], *, first: int = 0) -> Tensor:
         """Return pixels (B, C, H, W) of some images.
 
+        Args:
+            images: At least one.
+            first: Number of the first one, for the error line.
+
         Raises:
-            DataError: An image cannot be decoded.
+            DataError: An image cannot be decoded; names its number.
         """
-        resized = [self.resized(image, where=f"image {index}") for index, image in enumerate(images)]
+        resized = [self.resized(image, where=f"image {index}") for index, image in enumerate(images, first)]
         return self.normalised(np.stack(resized))
 
     def save(self, folder: str | Path) -> None:

@@ -1,7 +1,8 @@
 """Texts as WordPieces: the tokenizer, and the eight sub-texts of a tile as one sequence.
 
-A tile's text is ``[CLS] s₁ [SEP] s₂ [SEP] … s₈ [SEP]``, empty sub-texts left out. What is too long is cut sub-text by
-sub-text, so that the last ones are never lost.
+A tile's text is ``[CLS] k₁ s₁ k₂ s₂ … k₈ s₈ [SEP]``, where k is a marker of the sub-text's kind, so that a masked
+sub-text says what is missing; empty sub-texts are left out. What is too long is cut sub-text by sub-text, so that the
+last ones are never lost.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from torch import Tensor
 from knowlip.errors import CheckpointError, DataError
 from knowlip.records import SUBTEXTS
 
-__all__ = ["SPECIAL", "TokenText", "Tokenizer", "pad"]
+__all__ = ["MARKERS", "SPECIAL", "TokenText", "Tokenizer", "pad"]
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MARKERS = tuple(f"[{name}]" for name in SUBTEXTS)
+"""Tokens that open the sub-texts; a foreign BERT vocabulary lends its ``[unused1]`` to ``[unused8]``."""
 _FILE = "tokenizer.json"
 
 
@@ -59,17 +62,19 @@ class TokenText:
 
 
 class Tokenizer:
-    """A lower-casing WordPiece tokenizer with BERT's five special tokens.
+    """A lower-casing WordPiece tokenizer with BERT's five special tokens and a marker for each sub-text.
 
     Args:
         backend: A `tokenizers.Tokenizer`; truncation and padding that it carries are dropped.
 
     Raises:
-        CheckpointError: One of the special tokens is missing.
+        CheckpointError: One of the special tokens is missing, or there are no tokens for the markers.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        missing = [token for token in SPECIAL if backend.token_to_id(token) is None]
+        own = backend.token_to_id(MARKERS[0]) is not None
+        markers = MARKERS if own else tuple(f"[unused{index + 1}]" for index in range(len(MARKERS)))
+        missing = [token for token in SPECIAL + markers if backend.token_to_id(token) is None]
         if missing:
             raise CheckpointError(f"tokenizer has no {', '.join(missing)}", fix="use a BERT-like WordPiece tokenizer")
         backend.no_truncation()
@@ -77,6 +82,7 @@ class Tokenizer:
         backend.encode_special_tokens = True  # "[SEP]" in a caption is text, not structure
         self._backend = backend
         self.pad, self.unk, self.cls, self.sep, self.mask = (backend.token_to_id(token) for token in SPECIAL)
+        self.markers = tuple(backend.token_to_id(token) for token in markers)
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -89,13 +95,13 @@ class Tokenizer:
         # beforehand makes the vocabulary the same each time.
         trainer = trainers.WordPieceTrainer(
             vocab_size=vocab_size,
-            special_tokens=[*SPECIAL, *letters, *(f"##{letter}" for letter in letters)],
+            special_tokens=[*SPECIAL, *MARKERS, *letters, *(f"##{letter}" for letter in letters)],
             show_progress=False,
         )
         learner.train_from_iterator(texts, trainer)
         vocabulary = learner.get_vocab(with_added_tokens=True)
         backend = _wordpiece(models.WordPiece(vocabulary, unk_token=SPECIAL[1]))  # type: ignore[call-arg]
-        backend.add_special_tokens(list(SPECIAL))
+        backend.add_special_tokens([*SPECIAL, *MARKERS])
         return cls(backend)
 
     @classmethod
@@ -134,6 +140,11 @@ class Tokenizer:
         """Number of WordPieces, the special ones included."""
         return self._backend.get_vocab_size()
 
+    @property
+    def structure(self) -> list[int]:
+        """Ids that never stand in a written text: padding, unknown, `[CLS]`, `[MASK]` and the markers."""
+        return [self.pad, self.unk, self.cls, self.mask, *self.markers]
+
     @cached_property
     def _pieces(self) -> list[str]:
         return [self._backend.id_to_token(index) or "" for index in range(self.vocab_size)]
@@ -171,11 +182,11 @@ class Tokenizer:
         return [_cut(encodings[start : start + kinds], max_tokens) for start in range(0, len(encodings), kinds)]
 
     def sequence(self, text: TokenText) -> list[int]:
-        """Return the ids of a tile's text, `[CLS]` first and a `[SEP]` after each sub-text."""
+        """Return the ids of a tile's text: `[CLS]`, each sub-text after its marker, `[SEP]`."""
         ids = [self.cls]
         for kind in text.present:
-            ids += [*text.pieces[kind], self.sep]
-        return ids
+            ids += [self.markers[kind], *text.pieces[kind]]
+        return [*ids, self.sep]
 
     def plain(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Return `[CLS] text [SEP]` for free texts such as queries, cut at the end."""
@@ -189,9 +200,30 @@ class Tokenizer:
         """
         return [self._prompt(text.strip(), max_tokens) for text in texts]
 
+    def openers(self, prompt: Sequence[int]) -> list[int]:
+        """Return what the decoder reads before it writes each span: the marker that stands before the mask.
+
+        Without a marker, as in a free prompt, it is `[CLS]`.
+        """
+        openers, last = [], self.cls
+        for token in prompt:
+            last = token if token in self.markers else last
+            if token == self.mask:
+                openers.append(last)
+        return openers
+
+    def decoder_inputs(self, prompt: Sequence[int], targets: Sequence[int]) -> list[int]:
+        """Return what the decoder reads (T) to write `targets` (T): spans in order, a `[SEP]` after each (eq. 6)."""
+        openers = [*self.openers(prompt), self.cls]
+        inputs, span = [openers[0]], 0
+        for token in targets[:-1]:
+            span += token == self.sep
+            inputs.append(openers[span] if token == self.sep else token)
+        return inputs[: len(targets)]
+
     def _prompt(self, text: str, max_tokens: int) -> list[int]:
         if not text:
-            return [self.cls, *([self.mask, self.sep] * len(SUBTEXTS))]
+            return self.sequence(TokenText(((self.mask,),) * len(SUBTEXTS), ((0,),) * len(SUBTEXTS)))
         first, *rest = self.encode(text.split("[MASK]"))
         if not rest:
             return [self.cls, *first[: max_tokens - 4], self.sep, self.mask, self.sep]
@@ -224,7 +256,7 @@ def _wordpiece(model: models.WordPiece) -> tokenizers.Tokenizer:
 def _cut(encodings: Sequence[tokenizers.Encoding], max_tokens: int) -> TokenText:
     """Cut the longest sub-texts to one common length, the largest at which all fit."""
     lengths = [len(encoding.ids) for encoding in encodings]
-    room = max_tokens - 1 - sum(length > 0 for length in lengths)
+    room = max_tokens - 2 - sum(length > 0 for length in lengths)
     cap = _common_length(lengths, room)
     kept = [min(length, cap) for length in lengths]
     spare = room - sum(kept)

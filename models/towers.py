@@ -6,6 +6,7 @@ K texts an image.
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 import torch
@@ -188,9 +189,10 @@ class LanguageHead(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    """BERT's initialisation: normal weights of 0.02, zero biases."""
+    """BERT's normal weights of 0.02 at its width of 768, and of the same gain at others; zero biases."""
     if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
+        width = module.in_features if isinstance(module, nn.Linear) else module.embedding_dim
+        nn.init.normal_(module.weight, std=0.02 * math.sqrt(768 / width))
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:

@@ -60,7 +60,7 @@ class KnowlipModel:
         Raises:
             DataError: An image does not decode.
         """
-        parts = [self.network.encode_image(self._pixels(images[part]))[1] for part in self._parts(len(images))]
+        parts = [self.network.encode_image(self._pixels(images, part))[1] for part in self._parts(len(images))]
         return self._rows(parts)
 
     @torch.inference_mode()
@@ -81,7 +81,7 @@ class KnowlipModel:
         rows = self.tokenizer.plain(texts, self.network.config.text.max_tokens)
         results = []
         for part in self._parts(len(images)):
-            image_BND, _ = self.network.encode_image(self._pixels(images[part]))
+            image_BND, _ = self.network.encode_image(self._pixels(images, part))
             fused_BLD = self.network.fuse(image_BND, *self._padded(rows[part]))
             results.append(self.network.match_logits(fused_BLD).float().softmax(dim=1)[:, 1])
         return torch.cat(results).cpu().numpy() if results else np.zeros(0, np.float32)
@@ -136,6 +136,7 @@ class KnowlipModel:
             DataError: There are not as many questions as images, no candidates in an empty list, or an image does
                 not decode.
         """
+        _same_length(images, questions, "questions")
         if candidates is not None:
             return self._choose(images, questions, candidates)
         written = self._write(images, questions, max_new_tokens, beams)
@@ -149,7 +150,7 @@ class KnowlipModel:
         rows = self.tokenizer.prompt(prompts, self.network.config.text.max_tokens)
         written: list[Written] = []
         for part in self._parts(len(images)):
-            image_BND, _ = self.network.encode_image(self._pixels(images[part]))
+            image_BND, _ = self.network.encode_image(self._pixels(images, part))
             written += write_spans(
                 self.network,
                 self.tokenizer,
@@ -162,23 +163,16 @@ class KnowlipModel:
 
     @torch.inference_mode()
     def _choose(self, images: Sequence[ImageLike], questions: Sequence[str], candidates: Sequence[str]) -> list[Answer]:
-        _same_length(images, questions, "questions")
         if not candidates:
             raise DataError("an empty list of candidates", where="candidates", fix="give some, or None")
         targets = self.tokenizer.encode(candidates)
         prompts = self.tokenizer.prompt(questions, self.network.config.text.max_tokens)
         answers = []
-        for image, prompt in zip(images, prompts, strict=True):
-            image_BND, _ = self.network.encode_image(self._pixels([image]))
+        for index, prompt in enumerate(prompts):
+            image_BND, _ = self.network.encode_image(self._pixels(images, slice(index, index + 1)))
             scores = torch.cat(
                 [
-                    sequence_log_likelihood(
-                        self.network,
-                        self.tokenizer,
-                        image_BND,
-                        [prompt] * len(targets[part]),
-                        targets[part],
-                    )
+                    sequence_log_likelihood(self.network, self.tokenizer, image_BND, [prompt], targets[part])
                     for part in self._parts(len(targets))
                 ]
             )
@@ -198,8 +192,8 @@ class KnowlipModel:
     def _decode(self, result: Written) -> str:
         return " ".join(filter(None, (self.tokenizer.decode(span) for span in result.spans)))
 
-    def _pixels(self, images: Sequence[ImageLike]) -> Tensor:
-        return self.preprocessing(images).to(self.device)
+    def _pixels(self, images: Sequence[ImageLike], part: slice) -> Tensor:
+        return self.preprocessing(images[part], first=part.start).to(self.device)
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         ids, mask = pad(rows, self.tokenizer.pad)

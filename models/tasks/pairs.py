@@ -111,7 +111,7 @@ class PairBatcher:
         tokenizer = self._tokenizer
         ids, mask = pad([tokenizer.sequence(text) for text in texts], tokenizer.pad)
         masked_ids, masked_mask = pad([m.ids for m in masked], tokenizer.pad)
-        written, _ = pad([[tokenizer.cls, *m.targets[:-1]] for m in masked], tokenizer.pad)
+        written, _ = pad([tokenizer.decoder_inputs(m.ids, m.targets) for m in masked], tokenizer.pad)
         labels, _ = pad([m.targets for m in masked], IGNORED)
         kinds, _ = pad([m.kinds for m in masked], -1)
         return {

@@ -48,6 +48,7 @@ def tiny_config(**changes: object) -> KnowLIPConfig:
                 "alpha_warmup_steps": 40,
                 "queue_warmup_steps": 40,
             },
+            "mask": {"word": 0.0, "subtext": 0.3},
             **changes,
         }
     )
@@ -63,12 +64,7 @@ def columns() -> dict[str, np.ndarray]:
         top, left = (index // 4) * 16, (index % 4) * 16
         pixels[top : top + 16, left : left + 16] += 150
         views.append(png(np.clip(pixels, 1, 255).astype(np.uint8)))
-        rows.append(
-            [
-                f"{kind.replace('_', ' ')}: {_THINGS[(index + 3 * j) % 16]}, cell {index}"
-                for j, kind in enumerate(SUBTEXTS)
-            ]
-        )
+        rows.append([f"{kind.split('_')[1]} {_THINGS[index]} {index}" for kind in SUBTEXTS])
     columns = {
         "tile_id": np.array([f"tile-{index}" for index in range(PAIRS)], dtype=object),
         "view": np.array(views, dtype=object),

