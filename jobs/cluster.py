@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,17 +30,26 @@ def connected() -> Iterator[None]:
     warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
     # A laptop with one or two cores still runs two training workers and their data tasks: Ray's CPUs are only slots.
     slots = max(4, os.cpu_count() or 1) if address == "local" else None
-    ray.init(address=address, num_cpus=slots, logging_level=logging.WARNING, log_to_driver=True)
-    _quiet_data()
+    ray.init(
+        address=address,
+        num_cpus=slots,
+        logging_level=logging.WARNING,
+        log_to_driver=True,
+        runtime_env=_runtime_env() if address == "local" else None,
+    )
+    _show_progress()
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _quiet_data() -> None:
-    """Show Ray Data's progress bars on a terminal only; elsewhere they would fill the log."""
-    context = DataContext.get_current()
-    interactive = os.isatty(1)
-    context.enable_progress_bars = interactive
-    context.enable_operator_progress_bars = interactive
+def _runtime_env() -> dict[str, str] | None:
+    """Quote an interpreter whose path has spaces: Ray starts workers that have an environment through a shell."""
+    quoted = shlex.quote(sys.executable)
+    return {"py_executable": quoted} if quoted != sys.executable else None
+
+
+def _show_progress() -> None:
+    """Leave Ray Data its rich bars on a terminal and its log lines elsewhere, less the plan it prints at a start."""
+    DataContext.get_current().print_on_execution_start = False
