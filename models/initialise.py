@@ -135,9 +135,10 @@ def _bert_weights(source: str) -> Mapping[str, Tensor]:
 
 
 def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return BERT weights under the names of our text tower."""
-    names = {name: name.removeprefix("bert.") for name in weights}
-    return {
-        short.replace("encoder.layer.", "layers.").replace("gamma", "weight").replace("beta", "bias"): weights[n]
-        for n, short in names.items()
-    }
+    """Return BERT weights under the names of our text tower; the oldest files call a norm's weights gamma and beta."""
+    renamed = {}
+    for name, tensor in weights.items():
+        short = name.removeprefix("bert.").replace("encoder.layer.", "layers.")
+        short = short.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        renamed[short] = tensor
+    return renamed

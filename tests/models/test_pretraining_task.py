@@ -117,6 +117,45 @@ def test_groups_of_rows_make_accumulated_losses_equal_one_batch(settings, column
         assert curve == pytest.approx(curves[0], abs=1e-5)
 
 
+def test_the_gradient_is_that_of_the_losses(settings, columns):
+    """Along a random direction of all trained weights, the losses change as their gradient says."""
+    task = PretrainingTask(settings)
+    network = task.build().train()
+    batch = task.collate(columns, train=True, generator=seeded(0))
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    direction = [torch.randn(p.shape, generator=seeded(1)) for p in trained]
+    length = torch.sqrt(sum((d**2).sum() for d in direction))
+    sum(task.losses(batch).values()).backward()
+    slope = sum((p.grad * d).sum() for p, d in zip(trained, direction, strict=True) if p.grad is not None) / length
+
+    def moved(step):
+        with torch.no_grad():
+            torch._foreach_add_(trained, direction, alpha=step / length.item())
+            return sum(task.losses(batch).values()).item()
+
+    step = 0.02
+    ahead, behind = moved(step), moved(-2 * step)
+    assert (ahead - behind) / (2 * step) == pytest.approx(slope.item(), rel=0.02, abs=2e-3)
+
+
+@pytest.mark.parametrize("cast", ["module", "autocast"])
+def test_losses_stay_close_in_bfloat16(settings, columns, cast):
+    task = PretrainingTask(settings)
+    network = task.build().train()
+    batch = task.collate(columns, train=True, generator=seeded(0))
+    exact = {name: loss.item() for name, loss in task.losses(batch).items()}
+    if cast == "module":
+        network.bfloat16()
+        low = task.losses(batch)
+    else:
+        with torch.autocast("cpu", torch.bfloat16):
+            low = task.losses(batch)
+    assert {name: loss.item() for name, loss in low.items()} == pytest.approx(exact, rel=0.05)
+    sum(low.values()).backward()
+    task.after_step()
+    assert network.momentum.model.image_projection.weight.dtype == torch.float32
+
+
 def test_after_a_step_the_queue_holds_its_pairs_once(settings, columns):
     task = PretrainingTask(settings)
     network = task.build().train()
