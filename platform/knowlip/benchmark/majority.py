@@ -21,10 +21,7 @@ def ranked_answers(kinds: Iterable[str], answers: Iterable[str], *, most: int = 
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for kind, answer in zip(kinds, answers, strict=True):
         counts[kind][answer] += 1
-    return {
-        kind: tuple(sorted(counter, key=lambda answer, of=counter: (-of[answer], answer))[:most])
-        for kind, counter in sorted(counts.items())
-    }
+    return {kind: _ranked(counter)[:most] for kind, counter in sorted(counts.items())}
 
 
 def majority_accuracy(ranked: dict[str, tuple[str, ...]], kinds: Sequence[str], answers: Sequence[str]) -> float:
@@ -37,3 +34,8 @@ def majority_accuracy(ranked: dict[str, tuple[str, ...]], kinds: Sequence[str], 
     """
     right = [kind in ranked and same(ranked[kind][0], answer) for kind, answer in zip(kinds, answers, strict=True)]
     return sum(right) / len(right) if right else 0.0
+
+
+def _ranked(counter: Counter[str]) -> tuple[str, ...]:
+    """Sort by how often, then by spelling, so that ties are the same on every machine."""
+    return tuple(answer for answer, _ in sorted(counter.items(), key=lambda item: (-item[1], item[0])))
