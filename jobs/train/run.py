@@ -43,6 +43,9 @@ def fit(plan: Plan, datasets: dict[str, Dataset]) -> Checkpoint:
     gpu = takes_gpus(plan.scaling)
     check_batch(plan.train, plan.scaling, plan.rows["train"])
     logging.getLogger("ray.train").setLevel(logging.WARNING)
+    for dataset in datasets.values():
+        # An epoch's stream is no progress of its own: the loop's status line tells it.
+        dataset.context.enable_progress_bars = False
     trainer = TorchTrainer(
         _enter,
         train_loop_config=replace(plan, scaling=plan.scaling.model_copy(update={"gpu": "yes" if gpu else "no"})),
