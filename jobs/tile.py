@@ -50,7 +50,7 @@ def tile(settings: TileSettings) -> Summary:
     started = time.monotonic()
     workspace, recipe = settings.opened(), settings.recipe()
     surveys = _survey(settings, workspace)
-    aside = [survey.detail for survey in surveys if survey.reason]
+    aside = [survey.detail for survey in surveys if survey.detail]
     if settings.dry_run:
         return Summary("tiles that would be cut", ledger.planned_counts(surveys), aside)
     with workspace.lock(ledger.TILES):
@@ -78,9 +78,9 @@ def _survey(settings: TileSettings, workspace: Workspace) -> list[Survey]:
     look = partial(survey_scene, scenes=settings.scenes, grid=settings.tiling)
     with ThreadPoolExecutor() as pool:
         surveys = list(pool.map(look, paths))
-    bad = [survey for survey in surveys if survey.reason]
+    bad = [survey for survey in surveys if survey.detail]
     if bad and settings.strict:
-        raise SceneError(bad[0].detail, code=bad[0].reason)
+        raise SceneError(bad[0].detail, code=bad[0].reason or "bands")
     # The same bytes under two names are one scene.
     return list({survey.key: survey for survey in reversed(surveys)}.values())[::-1]
 

@@ -105,6 +105,7 @@ _TILE_FIELDS = [
     _field("crs", pa.string(), "authority code or WKT of the affine's CRS"),
     _field("affine", pa.list_(pa.float64(), 6), "a b c d e f of the stored image: pixel (col, row) to CRS"),
     _field("georeference", pa.string(), "affine, gcps, rpcs or none"),
+    _field("residual_m", pa.float64(), "misfit of an affine that was fitted to control points or RPCs; 0 for its own"),
     _field("geometry", pa.binary(), "WGS84 footprint, WKB polygon (GeoParquet 1.1)"),
     _field("bbox", _BBOX, "bounds of the footprint, degrees"),
     _field("lon", pa.float64(), "centre, degrees east"),

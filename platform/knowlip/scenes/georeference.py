@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import CRS
 from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
@@ -24,6 +25,7 @@ Floats = NDArray[np.float64]
 _LATTICE = 17
 _SMALLEST_M, _LARGEST_M = 1e-3, 2e4
 _FIT_POINTS = 5
+_SPLINE_POINTS = (10, 1000)
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,40 @@ class Georeference:
     def _model(self) -> GCPTransformer | RPCTransformer:
         try:
             if self.kind == "gcps":
-                return GCPTransformer([GroundControlPoint(*point) for point in self.gcps])
-            return RPCTransformer(RPC.from_gdal(dict(self.rpcs)))
+                points = [GroundControlPoint(*point) for point in self._continuous_gcps]
+                return GCPTransformer(points, tps=self._is_spline)
+            rpc = RPC.from_gdal(dict(self.rpcs))
+            # Without a terrain model the scene's mean height is the best one; GDAL's own default is sea level.
+            return RPCTransformer(rpc, rpc_height=rpc.height_off)
         except (CPLE_BaseError, ValueError) as error:
             raise SceneError(
                 f"its {self.kind} give no mapping ({error})", fix="mend its georeference", code="bad_transform"
             ) from error
+
+    @property
+    def _is_spline(self) -> bool:
+        return self.kind == "gcps" and _SPLINE_POINTS[0] <= len(self.gcps) <= _SPLINE_POINTS[1]
+
+    @cached_property
+    def _is_geographic(self) -> bool:
+        return bool(self.crs) and CRS.from_user_input(self.crs).is_geographic
+
+    @cached_property
+    def _continuous_gcps(self) -> list[tuple[float, float, float, float, float]]:
+        """The control points with longitudes that go on past 180° where the scene does."""
+        x = np.array([point[2] for point in self.gcps])
+        if self._is_geographic and np.ptp(x) > 180.0:
+            x = np.where(x < 0, x + 360.0, x)
+        return [(row, col, float(east), y, z) for (row, col, _, y, z), east in zip(self.gcps, x, strict=True)]
+
+    @cached_property
+    def _misfit_m(self) -> float:
+        """How far the mapping itself strays from the control points (root mean square); a spline passes through."""
+        if self.kind != "gcps" or self._is_spline:
+            return 0.0
+        row, col, x, y, _ = (np.array(values) for values in zip(*self._continuous_gcps, strict=True))
+        strayed = ground_distance_m(*to_wgs84(self.crs, x, y), *self.lonlat(col, row))
+        return float(np.sqrt(np.mean(strayed**2)))
 
     def project(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
         """Turn pixel positions into coordinates of the CRS."""
@@ -79,6 +109,9 @@ class Georeference:
     def pixel(self, lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
         """Turn WGS84 longitudes and latitudes into pixel positions (column, row)."""
         x, y = to_crs(self.crs, np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64))
+        if self._is_geographic:
+            first = float(self.project(np.zeros(1), np.zeros(1))[0][0])
+            x = np.where(np.abs(x - first) > 180.0, (x - first + 180.0) % 360.0 - 180.0 + first, x)
         if self.affine is not None:
             return apply_affine(~Affine(*self.affine), x, y)
         rows, cols = self._model.rowcol(x.ravel(), y.ravel(), op=lambda value: value)
@@ -99,20 +132,22 @@ class Georeference:
         """Return the affine of a window and how far it strays from the scene's own mapping, metres.
 
         Exact (residual 0) for a scene with an affine. For control points and RPCs it is fitted by least squares to a
-        lattice of points over the window, so that the pixels themselves need no warping.
+        lattice of points over the window, so that the pixels themselves need no warping. Ten and more control points
+        are joined by a thin plate spline, as a swath over terrain needs; a point that is wrong then shows as a residual
+        where it lies. Fewer points make a polynomial, whose own misfit is added.
         """
         if self.affine is not None:
             return Affine(*self.affine) @ Affine.translation(col_off, row_off), 0.0
         lattice = np.meshgrid(np.linspace(0, width, _FIT_POINTS), np.linspace(0, height, _FIT_POINTS))
         cols, rows = (axis.ravel() for axis in lattice)
         x, y = self.project(cols + col_off, rows + row_off)
-        if self.kind == "rpcs" or self.crs == "EPSG:4326":
+        if self._is_geographic:
             x = np.unwrap(x, period=360.0)
         design = np.column_stack([cols, rows, np.ones_like(cols)])
         (a, b, c), (d, e, f) = (np.linalg.lstsq(design, values, rcond=None)[0] for values in (x, y))
         fitted = Affine(a, b, c, d, e, f)
         strayed = ground_distance_m(*to_wgs84(self.crs, x, y), *to_wgs84(self.crs, *apply_affine(fitted, cols, rows)))
-        return fitted, float(strayed.max())
+        return fitted, float(strayed.max()) + self._misfit_m
 
 
 @dataclass(frozen=True)

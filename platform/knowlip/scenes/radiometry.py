@@ -6,7 +6,7 @@ so that neighbouring tiles match, and is quantised to 1…255; 0 is no data. Sou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from knowlip.errors import SceneError
 
-__all__ = ["Quantity", "Sample", "Transfer", "decide_quantity", "measure_transfer", "valid_mask"]
+__all__ = ["Quantity", "Sample", "Transfer", "decide_quantity", "measure_transfer", "span_amplitude", "valid_mask"]
 
 Quantity = Literal["auto", "amplitude", "power", "db", "complex"]
 
@@ -121,6 +121,23 @@ def valid_mask(raw: NDArray[Any], nodata: float | None, *, zero_is_nodata: bool)
     if zero_is_nodata:
         valid &= raw != 0
     return valid
+
+
+def span_amplitude(bands: Sequence[NDArray[Any]], quantity: str, nodata: float | None) -> NDArray[np.float32]:
+    """Return the span of polarisation bands, the square root of their summed powers; NaN where one has no data.
+
+    Args:
+        bands: Raw pixels of each band, all of one shape.
+        quantity: What they measure.
+        nodata: The declared no-data value.
+    """
+    power = np.zeros(bands[0].shape, dtype=np.float32)
+    for raw in bands:
+        amplitude = _measured(raw, quantity, "amplitude")
+        with np.errstate(invalid="ignore", over="ignore"):
+            power += amplitude * amplitude
+        power[~valid_mask(raw, nodata, zero_is_nodata=quantity != "db")] = np.nan
+    return np.sqrt(power, out=power)
 
 
 def decide_quantity(sample: Sample, *, declared: Quantity = "auto", tagged: str = "") -> tuple[str, str]:

@@ -4,54 +4,38 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
-import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
-from rasterio.errors import CRSError, RasterioError, RasterioIOError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from knowlip.errors import DataError, SceneError
 from knowlip.geography import crs_name
-from knowlip.scenes.digest import is_local, scene_digest
+from knowlip.scenes.bands import Band, named_bands
+from knowlip.scenes.digest import scene_digest
 from knowlip.scenes.georeference import Georeference, Spacing
-from knowlip.scenes.radiometry import Sample
+from knowlip.scenes.radiometry import Sample, span_amplitude
 from knowlip.scenes.sensors import identify
+from knowlip.scenes.store import gdal_environment, gdal_path, is_remote, outlast
+from knowlip.scenes.wholeness import check_file, check_whole, is_cut_off
 
-__all__ = ["Band", "Scene", "SceneReader", "open_scene"]
+__all__ = ["Scene", "SceneReader", "open_scene"]
 
 log = logging.getLogger(__name__)
 
 _DTYPES = frozenset({"uint8", "uint16", "int16", "uint32", "int32", "float32", "float64", "complex64", "complex128"})
-_POLARISATION = re.compile(r"(?<![a-z])(hh|hv|vh|vv)(?![a-z])", re.IGNORECASE)
 _TIME_TAGS = ("ACQUISITION_DATETIME", "time", "datetime", "DATETIME", "TIFFTAG_DATETIME")
-
-
-@dataclass(frozen=True)
-class Band:
-    """One band of a scene, which becomes a series of tiles of its own.
-
-    Attributes:
-        index: Place in the file, from 1.
-        series: Its name: the polarisation where it is known, else ``b1``, ``b2`` …
-        polarisation: HH, HV, VH, VV, or empty.
-    """
-
-    index: int
-    series: str
-    polarisation: str
 
 
 @dataclass(frozen=True)
@@ -102,6 +86,10 @@ class Scene:
         with _opened(self.path) as source:
             yield SceneReader(self, source)
 
+    def band(self, index: int) -> Band:
+        """Return the band of an index; 0 is a composite's."""
+        return next(band for band in self.bands if band.index == index)
+
 
 @dataclass(frozen=True)
 class SceneReader:
@@ -121,16 +109,15 @@ class SceneReader:
         Returns:
             Raw pixels (count, width), and the areas in it that could not be read.
         """
-        whole = Window(0, row, self.scene.width, count)
         try:
-            return self.source.read(band, window=whole), []
+            return self._read(band, Window(0, row, self.scene.width, count)), []
         except RasterioError:
             return self._salvage(band, row, count)
 
     def _salvage(self, band: int, row: int, count: int) -> tuple[NDArray[Any], list[tuple[slice, slice]]]:
         """Read block by block, so that one broken block costs no more than itself."""
-        block_height, block_width = self.source.block_shapes[band - 1]
-        pixels = np.zeros((count, self.scene.width), dtype=self.source.dtypes[band - 1])
+        block_height, block_width = self.source.block_shapes[0]
+        pixels = np.zeros((count, self.scene.width), dtype=self.scene.dtype if band else np.float32)
         broken = []
         for top in range(row - row % block_height, row + count, block_height):
             for left in range(0, self.scene.width, block_width):
@@ -138,16 +125,40 @@ class SceneReader:
                 cols = slice(left, min(left + block_width, self.scene.width))
                 area = slice(rows.start - row, rows.stop - row), cols
                 try:
-                    pixels[area] = self.source.read(band, window=Window.from_slices(rows, cols))
+                    pixels[area] = self._read(band, Window.from_slices(rows, cols))
                 except RasterioError:
                     broken.append(area)
         return pixels, broken
+
+    def _read(self, band: int, window: Window) -> NDArray[Any]:
+        chosen = self.scene.band(band)
+        if not chosen.sources:
+            return self._decoded(band, window)
+        parts = [self._decoded(source, window) for source in chosen.sources]
+        return span_amplitude(parts, chosen.quantity, self.scene.nodata)
+
+    def _decoded(self, band: int, window: Window) -> NDArray[Any]:
+        """Read pixels; a store that does not answer is waited for, so that what fails is really broken."""
+        while True:
+            try:
+                pixels: NDArray[Any] = self.source.read(band, window=window)
+            except RasterioError:
+                if not is_remote(self.scene.path) or not outlast(self.scene.path):
+                    raise
+            else:
+                return pixels
+
+    def _nodata(self, band: int) -> float | None:
+        return self.scene.nodata if band else None
 
     def sample(self, band: int, *, seed: int, blocks: int = 48, side: int = 128) -> Sample:
         """Draw square blocks of pixels, spread evenly over the scene with seeded jitter; small scenes are read whole.
 
         When all that was drawn is no data, the scene is read whole in a coarse lattice of rows, so that a scene with a
         small valid area is not taken for empty.
+
+        Raises:
+            SceneError: Nothing of the band can be decoded (``corrupt``).
         """
         height, width = self.scene.height, self.scene.width
         if height * width <= blocks * side * side:
@@ -156,8 +167,9 @@ class SceneReader:
             drawn = [rows[top : top + side, left : left + side] for top in tall for left in range(0, width, side)]
         else:
             drawn = list(self._drawn(band, np.random.default_rng(seed), blocks, side))
-        sample = Sample(tuple(drawn), self.scene.nodata)
-        return sample if any(_holds_data(block, self.scene.nodata) for block in drawn) else self._lattice(band)
+        nodata = self._nodata(band)
+        sample = Sample(tuple(drawn), nodata)
+        return sample if any(_holds_data(block, nodata) for block in drawn) else self._lattice(band)
 
     def _drawn(self, band: int, rng: np.random.Generator, blocks: int, side: int) -> Iterator[NDArray[Any]]:
         height, width = self.scene.height, self.scene.width
@@ -170,20 +182,24 @@ class SceneReader:
                 left = int((j + v) / across * max(width - side, 0))
                 window = Window(left, top, min(side, width - left), min(side, height - top))
                 try:
-                    yield self.source.read(band, window=window)
+                    yield self._read(band, window)
                 except RasterioError:
                     log.debug("a sampled block of %s cannot be read", self.scene.name)
 
     def _lattice(self, band: int) -> Sample:
         found = []
+        decoded = 0
         step = max(self.scene.block_height, 64)
         for top in range(0, self.scene.height, step):
-            rows, _ = self.rows(band, top, min(step, self.scene.height - top))
-            if _holds_data(rows, self.scene.nodata):
+            rows, broken = self.rows(band, top, min(step, self.scene.height - top))
+            decoded += rows.size - sum(rows[area].size for area in broken)
+            if _holds_data(rows, self._nodata(band)):
                 found.append(rows[:, ::2])
                 if sum(block.size for block in found) > 1 << 20:
                     break
-        return Sample(tuple(found), self.scene.nodata)
+        if not decoded:
+            raise SceneError("none of its pixels can be decoded", fix="fetch it again", code="corrupt")
+        return Sample(tuple(found), self._nodata(band))
 
 
 def _holds_data(block: NDArray[Any], nodata: float | None) -> bool:
@@ -202,11 +218,12 @@ def open_scene(path: str, *, gsd_m: float | None = None) -> Scene:
 
     Raises:
         SceneError: It cannot be used; ``code`` is one of ``missing``, ``permission``, ``empty_file``, ``unreadable``,
-            ``truncated``, ``no_georeference``, ``bad_transform``, ``unsupported_dtype``, ``no_bands``.
+            ``truncated``, ``no_georeference``, ``bad_transform``, ``bad_crs``, ``unsupported_dtype``, ``no_bands``,
+            ``not_fetched``, ``unreachable``.
     """
     name = path.rstrip("/").rsplit("/", 1)[-1]
     try:
-        _check_file(path)
+        check_file(path)
         with _opened(path) as source:
             return _describe(path, name, source, gsd_m)
     except SceneError as error:
@@ -215,43 +232,21 @@ def open_scene(path: str, *, gsd_m: float | None = None) -> Scene:
 
 @contextmanager
 def _opened(path: str) -> Iterator[DatasetReader]:
-    try:
-        source = rasterio.open(path)
-    except (RasterioIOError, CRSError) as error:
-        if _directory_is_cut_off(path):
-            raise SceneError("is a TIFF that is cut off", fix="fetch it again", code="truncated") from error
-        raise SceneError("is no raster that GDAL can open", fix="check the file", code="unreadable") from error
-    with source:
+    # Whether a scene has a georeference is decided, and said, here.
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    with gdal_environment(path), _opened_once(path) as source:
         yield source
 
 
-def _directory_is_cut_off(path: str) -> bool:
-    """Whether a TIFF's header points to a directory beyond the end of the file."""
-    if not is_local(path) or not Path(path).is_file():
-        return False
-    with Path(path).open("rb") as stream:
-        head = stream.read(16)
-        size = stream.seek(0, os.SEEK_END)
-    order = {b"II": "<", b"MM": ">"}.get(head[:2])
-    if order is None or len(head) < 16:
-        return False
-    (version,) = struct.unpack(f"{order}H", head[2:4])
-    if version not in (42, 43):
-        return False
-    (offset,) = struct.unpack(f"{order}I", head[4:8]) if version == 42 else struct.unpack(f"{order}Q", head[8:16])
-    return bool(offset + 2 > size)
-
-
-def _check_file(path: str) -> None:
-    if not is_local(path):
-        return
-    file = Path(path)
-    if not file.exists():
-        raise SceneError("is not there", fix="check the path", code="missing")
-    if not os.access(file, os.R_OK):
-        raise SceneError("may not be read", fix="change its permissions", code="permission")
-    if file.is_file() and file.stat().st_size == 0:
-        raise SceneError("holds no bytes", fix="fetch it again", code="empty_file")
+def _opened_once(path: str) -> DatasetReader:
+    try:
+        return rasterio.open(gdal_path(path))
+    except (RasterioIOError, CRSError) as error:
+        if is_remote(path) and outlast(path):
+            return _opened_once(path)
+        if is_cut_off(path):
+            raise SceneError("is a TIFF that is cut off", fix="fetch it again", code="truncated") from error
+        raise SceneError("is no raster that GDAL can open", fix="check the file", code="unreadable") from error
 
 
 def _describe(path: str, name: str, source: DatasetReader, gsd_m: float | None) -> Scene:
@@ -261,7 +256,7 @@ def _describe(path: str, name: str, source: DatasetReader, gsd_m: float | None) 
     if dtype not in _DTYPES:
         allowed = ", ".join(sorted(_DTYPES))
         raise SceneError(f"pixels of type {dtype}", fix=f"use one of {allowed}", code="unsupported_dtype")
-    _check_whole(path, source)
+    check_whole(path, source)
     georeference = _georeference(source, gsd_m)
     tags = {**source.tags(), **{f"band_{key}": value for key, value in source.tags(1).items()}}
     facts = identify(path, tags)
@@ -273,45 +268,15 @@ def _describe(path: str, name: str, source: DatasetReader, gsd_m: float | None) 
         width=source.width,
         dtype=dtype,
         nodata=None if source.nodata is None else float(source.nodata),
-        bands=_bands(source, name, facts.polarisation),
+        bands=named_bands(source, name, facts.polarisation),
         georeference=georeference,
         spacing=Spacing.of(georeference, source.height, source.width),
         block_height=source.block_shapes[0][0],
         sensor=facts.sensor if facts.known else source.tags().get("sensor", ""),
         radar_band=facts.band,
         time=_time(tags) or facts.time,
-        quantity=tags.get("quantity", "").lower(),
+        quantity=_quantity(source, tags),
     )
-
-
-def _check_whole(path: str, source: DatasetReader) -> None:
-    """Refuse a GeoTIFF whose directory points past the end of the file: a download or copy that broke off."""
-    if source.driver != "GTiff" or not is_local(path):
-        return
-    size = Path(path).stat().st_size
-    for band in _stored_apart(source):
-        for block_row, block_col in _outer_blocks(source):
-            tag = f"{block_col}_{block_row}"
-            offset = source.get_tag_item(f"BLOCK_OFFSET_{tag}", "TIFF", bidx=band)
-            length = source.get_tag_item(f"BLOCK_SIZE_{tag}", "TIFF", bidx=band)
-            if offset and length and int(offset) + int(length) > size:
-                raise SceneError(
-                    f"is cut off: {size} bytes, but its pixels reach to byte {int(offset) + int(length)} or beyond",
-                    fix="fetch it again",
-                    code="truncated",
-                )
-
-
-def _stored_apart(source: DatasetReader) -> tuple[int, ...]:
-    interleaved = source.profile.get("interleave") == "pixel"
-    return (1,) if interleaved else tuple(source.indexes)
-
-
-def _outer_blocks(source: DatasetReader) -> list[tuple[int, int]]:
-    """Return block positions that are stored last in any usual order: the last row and column of blocks."""
-    block_height, block_width = source.block_shapes[0]
-    rows, cols = math.ceil(source.height / block_height), math.ceil(source.width / block_width)
-    return [(rows - 1, col) for col in range(cols)] + [(row, cols - 1) for row in range(rows - 1)]
 
 
 def _georeference(source: DatasetReader, gsd_m: float | None) -> Georeference:
@@ -343,19 +308,10 @@ def _crs(crs: Any) -> str:
         raise SceneError("has a CRS that PROJ does not know", fix="mend its CRS", code="bad_crs") from error
 
 
-def _bands(source: DatasetReader, name: str, polarisation: str) -> tuple[Band, ...]:
-    """Name the bands: by their own tags, else by the file's tag or name where there is only one."""
-    found = []
-    tagged = source.tags().get("polarisation", source.tags().get("POLARISATION", ""))
-    for index in source.indexes:
-        if source.colorinterp[index - 1] == ColorInterp.alpha:
-            continue
-        own = f"{source.descriptions[index - 1] or ''} {source.tags(index).get('polarisation', '')}"
-        texts = (own, tagged, polarisation, name.replace("_", " ")) if source.count == 1 else (own,)
-        shown = next((match[1].upper() for text in texts if (match := _POLARISATION.search(text))), "")
-        found.append((index, shown))
-    shown_twice = len({shown for _, shown in found}) < len(found)
-    return tuple(Band(index, f"b{index}" if shown_twice or not shown else shown, shown) for index, shown in found)
+def _quantity(source: DatasetReader, tags: dict[str, str]) -> str:
+    """Return what the tags or the unit say that the pixels measure."""
+    unit = (source.units[0] or "").casefold()
+    return tags.get("quantity", "").lower() or ("db" if unit in ("db", "decibel", "decibels") else "")
 
 
 def _time(tags: dict[str, str]) -> datetime | None:

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from knowlip.manifest import digest
-from knowlip.scenes.reader import Band, Scene
+from knowlip.scenes.bands import Band
+from knowlip.scenes.reader import Scene
 from knowlip.tiling.grid import Grid, GridSettings, Window, lay_grid
 
 __all__ = ["PlannedTile", "Strip", "plan_strips", "tile_id"]

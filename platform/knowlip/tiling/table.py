@@ -148,6 +148,7 @@ def _describe(
         "crs": tile.crs,
         "affine": list(tile.affine)[:6],
         "georeference": scene.georeference.kind,
+        "residual_m": judged.cut.residual_m,
         "sensor": scene.sensor,
         "band": scene.radar_band,
         "polarisation": strip.band.polarisation,

@@ -89,7 +89,7 @@ def test_broken_files_are_refused_by_kind(write_raster: Write, tmp_path: Path) -
     folder.mkdir()
     assert refused(empty) == "empty_file"
     assert refused(text) == "unreadable"
-    assert refused(folder) == "unreadable"
+    assert refused(folder) == "folder"
     assert refused(tmp_path / "nowhere.tif") == "missing"
 
 
