@@ -51,5 +51,9 @@ def _runtime_env() -> dict[str, str] | None:
 
 
 def _show_progress() -> None:
-    """Leave Ray Data its rich bars on a terminal and its log lines elsewhere, less the plan it prints at a start."""
-    DataContext.get_current().print_on_execution_start = False
+    """Show Ray Data's bars on a terminal, and elsewhere a line when an execution ends."""
+    context = DataContext.get_current()
+    context.print_on_execution_start = False
+    context.enable_progress_bars = os.isatty(1)
+    # It would advise, as a warning, to turn them on.
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
