@@ -51,8 +51,8 @@ class Workspace:
             ) from error
 
     def __getstate__(self) -> dict[str, str]:
-        """Leave open connections behind when pickled."""
-        return {"root": self.root}
+        """Leave open connections behind when pickled, and a relative path: workers run in folders of their own."""
+        return {"root": self.path() if self.is_local else self.root}
 
     @property
     def filesystem(self) -> pafs.FileSystem:

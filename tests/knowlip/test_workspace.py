@@ -81,6 +81,15 @@ def test_a_pickled_workspace_finds_the_same_files(workspace):
     assert pickle.loads(pickle.dumps(workspace)).read_bytes("notes") == b"1"  # noqa: S301
 
 
+def test_a_relative_workspace_is_the_same_one_in_a_worker_that_runs_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Workspace("here").write_bytes(b"1", "notes")
+    travelled = pickle.dumps(Workspace("here"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert pickle.loads(travelled).read_bytes("notes") == b"1"  # noqa: S301
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     workspace = Workspace(str(tmp_path))
     workspace.write_bytes(b"old", "tiles", "a.parquet")
