@@ -128,6 +128,7 @@ def test_dry_runs_count_and_write_nothing(block_workspace: Workspace) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("after", ["_metrics/round1-phase1-00001.parquet", "_screened/round-1", "_rewritten/round-1"])
 def test_a_driver_killed_anywhere_goes_on(block_workspace: Workspace, tmp_path: Path, after: str) -> None:
     workspace = Workspace(str(tmp_path / "workspace"))

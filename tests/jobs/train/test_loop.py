@@ -62,6 +62,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_workers_stages_and_accumulation_give_one_curve(
     ray_cluster: None, make_plan: MakePlan, points: Workspace
 ) -> None:
@@ -82,6 +83,7 @@ def test_workers_stages_and_accumulation_give_one_curve(
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_run_goes_on_with_other_workers_and_another_stage(
     ray_cluster: None, make_plan: MakePlan, points: Workspace
 ) -> None:
@@ -104,6 +106,7 @@ def test_a_run_goes_on_with_other_workers_and_another_stage(
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_split_too_large_to_hold_is_streamed(ray_cluster: None, make_plan: MakePlan, points: Workspace) -> None:
     checkpoint = fit(*make_plan(phase="streamed", scaling={"workers": 2, "hold_mb": 0}))
     assert len(curve(points, "streamed")) == 8
