@@ -98,8 +98,9 @@ class PretrainingTask:
         student.checkpoint_activations(self.settings.checkpoint_activations)
         self._network = PretrainingNetwork(student)
         if self.settings.compile:
-            student.vision.compile()
-            student.text.compile()
+            for model in (student, self._network.momentum.model):
+                model.vision.blocks.compile()
+                model.text.compile()
         return self._network
 
     def collate(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:

@@ -156,6 +156,18 @@ def test_losses_stay_close_in_bfloat16(settings, columns, cast):
     assert network.momentum.model.image_projection.weight.dtype == torch.float32
 
 
+@pytest.mark.slow
+def test_compiling_changes_no_loss(settings, columns):
+    losses = []
+    for compiled in (False, True):
+        task = PretrainingTask(settings.model_copy(update={"compile": compiled}))
+        network = task.build().train()
+        batch = task.collate(columns, train=True, generator=seeded(0))
+        losses.append({name: loss.item() for name, loss in task.losses(batch).items()})
+        assert not any("_orig_mod" in name for name in network.state_dict())
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+
+
 def test_after_a_step_the_queue_holds_its_pairs_once(settings, columns):
     task = PretrainingTask(settings)
     network = task.build().train()
