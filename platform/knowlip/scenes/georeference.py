@@ -14,6 +14,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 from rasterio.transform import GCPTransformer, RPCTransformer
+from scipy.interpolate import RBFInterpolator
 
 from knowlip.errors import SceneError
 from knowlip.geography import apply_affine, ground_distance_m, to_crs, to_wgs84
@@ -59,8 +60,7 @@ class Georeference:
     def _model(self) -> GCPTransformer | RPCTransformer:
         try:
             if self.kind == "gcps":
-                points = [GroundControlPoint(*point) for point in self._continuous_gcps]
-                return GCPTransformer(points, tps=self._is_spline)
+                return GCPTransformer([GroundControlPoint(*point) for point in self._continuous_gcps])
             rpc = RPC.from_gdal(dict(self.rpcs))
             # Without a terrain model the scene's mean height is the best one; GDAL's own default is sea level.
             return RPCTransformer(rpc, rpc_height=rpc.height_off)
@@ -69,9 +69,18 @@ class Georeference:
                 f"its {self.kind} give no mapping ({error})", fix="mend its georeference", code="bad_transform"
             ) from error
 
-    @property
-    def _is_spline(self) -> bool:
-        return self.kind == "gcps" and _SPLINE_POINTS[0] <= len(self.gcps) <= _SPLINE_POINTS[1]
+    @cached_property
+    def _splines(self) -> tuple[_Spline, _Spline] | None:
+        """Pixel to coordinates and back through every control point, where there are enough and not too many."""
+        if not _SPLINE_POINTS[0] <= len(self.gcps) <= _SPLINE_POINTS[1]:
+            return None
+        row, col, x, y, _ = (np.array(values) for values in zip(*self._continuous_gcps, strict=True))
+        try:
+            return _Spline(col, row, x, y), _Spline(x, y, col, row)
+        except np.linalg.LinAlgError as error:
+            raise SceneError(
+                "its control points lie on one line or on each other", fix="mend its georeference", code="bad_transform"
+            ) from error
 
     @cached_property
     def _is_geographic(self) -> bool:
@@ -88,7 +97,7 @@ class Georeference:
     @cached_property
     def _misfit_m(self) -> float:
         """How far the mapping itself strays from the control points (root mean square); a spline passes through."""
-        if self.kind != "gcps" or self._is_spline:
+        if self.kind != "gcps" or self._splines:
             return 0.0
         row, col, x, y, _ = (np.array(values) for values in zip(*self._continuous_gcps, strict=True))
         strayed = ground_distance_m(*to_wgs84(self.crs, x, y), *self.lonlat(col, row))
@@ -99,6 +108,8 @@ class Georeference:
         col, row = np.asarray(col, dtype=np.float64), np.asarray(row, dtype=np.float64)
         if self.affine is not None:
             return apply_affine(Affine(*self.affine), col, row)
+        if self._splines:
+            return self._splines[0](col, row)
         x, y = self._model.xy(row.ravel(), col.ravel(), offset="ul")
         return np.asarray(x).reshape(col.shape), np.asarray(y).reshape(col.shape)
 
@@ -114,6 +125,8 @@ class Georeference:
             x = np.where(np.abs(x - first) > 180.0, (x - first + 180.0) % 360.0 - 180.0 + first, x)
         if self.affine is not None:
             return apply_affine(~Affine(*self.affine), x, y)
+        if self._splines:
+            return self._splines[1](x, y)
         rows, cols = self._model.rowcol(x.ravel(), y.ravel(), op=lambda value: value)
         return np.asarray(cols).reshape(x.shape), np.asarray(rows).reshape(x.shape)
 
@@ -148,6 +161,21 @@ class Georeference:
         fitted = Affine(a, b, c, d, e, f)
         strayed = ground_distance_m(*to_wgs84(self.crs, x, y), *to_wgs84(self.crs, *apply_affine(fitted, cols, rows)))
         return fitted, float(strayed.max()) + self._misfit_m
+
+
+class _Spline:
+    """A thin plate spline through points of the plane, computed about their middle for the sake of precision."""
+
+    def __init__(self, x: Floats, y: Floats, to_x: Floats, to_y: Floats) -> None:
+        given, wanted = np.column_stack([x, y]), np.column_stack([to_x, to_y])
+        self._middle, self._scale, self._offset = given.mean(axis=0), np.ptp(given, axis=0).max(), wanted.mean(axis=0)
+        scaled = (given - self._middle) / self._scale
+        self._spline = RBFInterpolator(scaled, wanted - self._offset, kernel="thin_plate_spline")
+
+    def __call__(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        scaled = (np.column_stack([x.ravel(), y.ravel()]) - self._middle) / self._scale
+        found = self._spline(scaled) + self._offset
+        return found[:, 0].reshape(x.shape), found[:, 1].reshape(x.shape)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -111,3 +112,12 @@ def test_wgs84_of_a_rotated_scene() -> None:
     lon, lat = georeference.lonlat(np.array([100.0]), np.array([0.0]))
     expected = to_wgs84("EPSG:32611", np.array([390_000 + 200 * np.cos(np.pi / 6)]), np.array([3_740_000 + 100.0]))
     assert GEOD.inv(lon[0], lat[0], expected[0][0], expected[1][0])[2] < 1e-6
+
+
+@pytest.mark.parametrize("along", [lambda n: (n * 100.0, n * 50.0), lambda n: (n % 3 * 100.0, 0.0)])
+def test_control_points_that_span_no_area_are_refused(along: Callable[[int], tuple[float, float]]) -> None:
+    pixels = [along(n) for n in range(12)]
+    points = tuple((row, col, 10 + col * 1e-4, 50 - row * 1e-4, 0.0) for col, row in pixels)
+    with pytest.raises(SceneError) as caught:
+        Spacing.of(Georeference("gcps", "EPSG:4326", gcps=points), 600, 1200)
+    assert caught.value.code == "bad_transform"
