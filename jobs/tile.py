@@ -23,6 +23,7 @@ from knowlip.scenes.listing import find_scenes
 from knowlip.settings import JobSettings
 from knowlip.tiling import ledger
 from knowlip.tiling.grid import GridSettings
+from knowlip.tiling.ordering import ROW_GROUP_TILES
 from knowlip.tiling.screening import ScreeningSettings
 from knowlip.tiling.survey import SceneSettings, Survey, survey_scene
 from knowlip.tiling.table import tile_strip
@@ -110,7 +111,7 @@ def _cut_unit(unit: dict[str, Any], settings: TileSettings, workspace: Workspace
         )
     name = unit_file(unit["unit"], settings.recipe())
     workspace.write_table(tables.rejected_table(), ledger.REJECTED_TILES, name)
-    workspace.write_table(tables.tiles_table(), ledger.TILES, name, row_group_size=64, use_dictionary=False)
+    workspace.write_table(tables.tiles_table(), ledger.TILES, name, row_group_size=ROW_GROUP_TILES, use_dictionary=False)
     return {"unit": unit["unit"], "kept": len(tables.kept), "rejected": len(tables.rejected)}
 
 

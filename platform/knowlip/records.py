@@ -135,6 +135,7 @@ TILES = pa.schema(
 REJECTED = pa.schema(
     [
         *_TILE_FIELDS,
+        _field("thumbnail", pa.binary(), "8-bit PNG, at most 64 px a side, to look at the decision"),
         _field("reason", pa.string(), "reason code", nullable=False),
         _field("score", pa.float64(), "the score that decided"),
         _field("threshold", pa.float64(), "what the score was held against"),

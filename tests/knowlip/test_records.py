@@ -58,6 +58,6 @@ def test_the_eight_subtexts_are_columns_of_captions_and_corpus_in_order():
         assert [name for name in schema.names if name in records.SUBTEXTS] == list(records.SUBTEXTS)
 
 
-def test_rejected_tiles_have_the_tiles_columns_without_pictures():
-    pictures = {"image", "view"}
-    assert set(records.TILES.names) - pictures == set(records.REJECTED.names) - {"reason", "score", "threshold"}
+def test_rejected_tiles_have_the_tiles_columns_and_a_thumbnail_for_pictures():
+    pictures, why = {"image", "view"}, {"thumbnail", "reason", "score", "threshold"}
+    assert set(records.TILES.names) - pictures == set(records.REJECTED.names) - why

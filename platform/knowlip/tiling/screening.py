@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from knowlip.errors import DataError
 from knowlip.settings import Section
+from knowlip.tiling.labels import default_labels, read_labels
 from knowlip.tiling.texture import Quality
 
 __all__ = ["NeighbourFilter", "Rejection", "ScreeningSettings", "screen"]
@@ -48,6 +51,19 @@ class ScreeningSettings(Section):
     keep_low_structure: bool = False
     """Keep tiles without structure."""
 
+    judge: Literal["rules", "neighbours"] = "rules"
+    """What decides about structure: the thresholds above, or the nearest `neighbours` among labelled tiles."""
+
+    labels: str = ""
+    """Labelled tiles (Parquet, made by `jobs.screen label`) for the neighbours; the package's simulated ones when
+    empty."""
+
+    neighbours: int = Field(default=15, ge=1)
+    """How many of them vote."""
+
+    neighbours_min: float = Field(default=0.5, ge=0, le=1)
+    """Smallest share of their votes, weighed by likeness, that keeps a tile."""
+
     residual_max_m: float = Field(default=50.0, gt=0)
     """Largest residual of a footprint that was fitted to control points or RPCs, metres."""
 
@@ -58,7 +74,7 @@ class Rejection:
 
     Attributes:
         reason: ``corrupt_block``, ``nodata``, ``saturated``, ``low_entropy``, ``low_structure``, ``residual``,
-            ``neighbours``, or ``no_kept_child`` (medium and large tiles).
+            ``neighbours``, ``label`` (a person said so), or ``no_kept_child`` (medium and large tiles).
         score: The score that decided.
         threshold: What it was held against.
     """
@@ -91,6 +107,9 @@ def screen(
         return None
     if quality.entropy < settings.entropy_min:
         return Rejection("low_entropy", quality.entropy, settings.entropy_min)
+    if settings.judge == "neighbours":
+        judge = _trained(settings.labels, settings.neighbours)
+        return judge.reject(quality, threshold=settings.neighbours_min)
     patterned = quality.correlation >= settings.correlation_min
     if not patterned and quality.structure < settings.structure_min:
         scatterers = quality.bright_density >= settings.bright_density_min
@@ -129,6 +148,12 @@ class NeighbourFilter:
         """Return a rejection where most like tiles were not kept."""
         score = float(self.scores([quality])[0])
         return Rejection("neighbours", score, threshold) if score < threshold else None
+
+
+@lru_cache(maxsize=4)
+def _trained(labels: str, k: int) -> NeighbourFilter:
+    qualities, kept = read_labels(labels) if labels else default_labels()
+    return NeighbourFilter(qualities, kept, k=k)
 
 
 def _features(qualities: Sequence[Quality]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from knowlip.tiling.cutting import CutTile, cut_strip
 from knowlip.tiling.encoding import encode_png
 from knowlip.tiling.geoparquet import bbox_of, with_geometry
 from knowlip.tiling.grid import GridSettings
+from knowlip.tiling.ordering import spatial_order
 from knowlip.tiling.screening import Rejection, ScreeningSettings, screen
 from knowlip.tiling.strips import Strip
 from knowlip.tiling.survey import Radiometry
@@ -27,6 +28,7 @@ from knowlip.tiling.tile import Tile
 __all__ = ["StripTables", "tile_strip"]
 
 VIEW_PX = 256
+THUMBNAIL_PX = 64
 
 _OUTLINE_POINTS = 5
 """Points a side of a footprint: an edge that is straight in the scene is curved in degrees."""
@@ -46,12 +48,12 @@ class StripTables:
 
     def tiles_table(self) -> pa.Table:
         """Return the kept tiles as GeoParquet."""
-        rows = sorted(self.kept, key=_reading_order)
+        rows = spatial_order(self.kept)
         return with_geometry(conform(pa.Table.from_pylist(rows, schema=TILES), TILES, where="tiles"))
 
     def rejected_table(self) -> pa.Table:
         """Return the tiles that were set aside as GeoParquet."""
-        rows = sorted(self.rejected, key=_reading_order)
+        rows = spatial_order(self.rejected)
         return with_geometry(conform(pa.Table.from_pylist(rows, schema=REJECTED), REJECTED, where="tiles/_rejected"))
 
 
@@ -124,7 +126,8 @@ def _sort_in(
         tables.kept.append({**row, "image": image, "view": view})
     else:
         why = {"reason": rejection.reason, "score": rejection.score, "threshold": rejection.threshold}
-        tables.rejected.append({**row, **why})
+        thumbnail = encode_png(judged.view.view(THUMBNAIL_PX).pixels)
+        tables.rejected.append({**row, "thumbnail": thumbnail, **why})
 
 
 def _describe(
@@ -189,7 +192,3 @@ def _lonlat(scene: Scene, centre: tuple[float, float]) -> tuple[float, float]:
 
 def _wrapped(lon: NDArray[np.float64]) -> float:
     return float((lon[0] + 180.0) % 360.0 - 180.0)
-
-
-def _reading_order(row: dict[str, Any]) -> tuple[int, int, int]:
-    return "LMS".index(row["scale"]), row["row_off"], row["col_off"]
