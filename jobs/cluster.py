@@ -37,7 +37,7 @@ def connected() -> Iterator[None]:
         log_to_driver=True,
         runtime_env=_runtime_env() if address == "local" else None,
     )
-    _show_progress()
+    _configure_data()
     try:
         yield
     finally:
@@ -50,9 +50,11 @@ def _runtime_env() -> dict[str, str] | None:
     return {"py_executable": quoted} if quoted != sys.executable else None
 
 
-def _show_progress() -> None:
-    """Show Ray Data's bars on a terminal, and elsewhere a line when an execution ends."""
+def _configure_data() -> None:
+    """Show Ray Data's bars on a terminal, and elsewhere a line when an execution ends; let errors come as they are."""
     context = DataContext.get_current()
+    # Wrapped in Ray Data's own, an error loses its cause on the way, and with it the one line for the person.
+    context.raise_original_map_exception = True
     context.print_on_execution_start = False
     context.enable_progress_bars = os.isatty(1)
     # It would advise, as a warning, to turn them on.

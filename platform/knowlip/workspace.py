@@ -7,6 +7,7 @@ is there, and does the rest.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import posixpath
@@ -26,6 +27,8 @@ import pyarrow.parquet as pq
 from knowlip.errors import WorkspaceError
 
 __all__ = ["Workspace"]
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,11 @@ class Workspace:
         return sorted(name for name in names if name.endswith(suffix) and name[0] not in "._")
 
     def write_bytes(self, data: bytes, *parts: str) -> None:
-        """Publish a file: it is there whole, or not at all."""
+        """Publish a file: it is there whole, or not at all.
+
+        Raises:
+            WorkspaceError: The disk is full (code ``disk_full``), or the store does not answer (``unreachable``).
+        """
         with self._publishing(*parts) as stream:
             stream.write(data)
 
@@ -117,7 +124,11 @@ class Workspace:
     def write_table(
         self, table: pa.Table, *parts: str, row_group_size: int | None = None, use_dictionary: bool = True
     ) -> None:
-        """Publish a Parquet file (zstd)."""
+        """Publish a Parquet file (zstd).
+
+        Raises:
+            WorkspaceError: As `write_bytes`.
+        """
         with self._publishing(*parts) as stream:
             pq.write_table(
                 table,
@@ -191,8 +202,16 @@ class Workspace:
         folder, name = posixpath.split(target)
         if not self.is_local:
             # An object appears when its upload completes; a failed one is aborted by pyarrow and never seen.
-            with self.filesystem.open_output_stream(target) as stream:
-                yield stream
+            try:
+                with self.filesystem.open_output_stream(target) as stream:
+                    yield stream
+            except OSError as error:
+                raise WorkspaceError(
+                    f"could not be written ({str(error)[:200]})",
+                    where=self.uri(*parts),
+                    fix="run again when the store answers: what is finished is kept",
+                    code="unreachable",
+                ) from error
             return
         self.filesystem.create_dir(folder, recursive=True)
         hidden = posixpath.join(folder, f".{name}.{uuid.uuid4().hex[:8]}")
@@ -200,8 +219,15 @@ class Workspace:
             with self.filesystem.open_output_stream(hidden) as stream:
                 yield stream
             Path(hidden).replace(target)
-        except BaseException:
+        except BaseException as error:
             Path(hidden).unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise WorkspaceError(
+                    "there is no room to write it",
+                    where=self.uri(*parts),
+                    fix="free some space and run again: what is finished is kept",
+                    code="disk_full",
+                ) from error
             raise
 
     def _absent(self, *parts: str) -> WorkspaceError:

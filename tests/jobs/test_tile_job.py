@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import geopandas
@@ -201,3 +203,43 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, ray_cluster: Non
     tile(settings_for(whole, scene))
     assert contents(killed) == contents(whole)
     assert json.loads(Workspace(killed).read_bytes("tiles", "manifest.json"))["counts"]["kept S"] > 100
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Function that gives a disk of so many bytes, or makes it larger."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def sized(size: str) -> Path:
+        again = ["-o", "remount"] if place.is_mount() else []
+        command = ["mount", *again, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a small disk cannot be mounted here")
+        return place
+
+    yield sized
+    if place.is_mount():
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(
+    scene: Path,
+    tmp_path: Path,
+    small_disk: Callable[[str], Path],
+    ray_cluster: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = str(small_disk("120k") / "workspace")
+    flags = [f"--tiling.{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    arguments = ["--workspace", root, "--scenes", str(scene), *flags]
+    with pytest.raises(SystemExit) as stopped:
+        run(TileSettings, tile, arguments)
+    assert stopped.value.code == 2
+    assert "there is no room to write it" in capsys.readouterr().err.splitlines()[-1]
+    assert not [path for path in Path(root).rglob(".*.parquet*") if path.is_file()]
+    small_disk("64m")
+    run(TileSettings, tile, arguments)
+    whole = str(tmp_path / "whole")
+    tile(settings_for(whole, scene))
+    assert contents(root) == contents(whole)

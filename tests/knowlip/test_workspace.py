@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as pds
@@ -11,6 +12,8 @@ import pytest
 
 from knowlip.errors import WorkspaceError
 from knowlip.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TABLE = pa.table({"key": ["a", "b", "c"], "value": [1, 2, 3]})
 
@@ -130,3 +133,39 @@ def test_only_a_disk_has_local_paths(bucket):
 def test_an_unknown_scheme_is_one_line():
     with pytest.raises(WorkspaceError, match=r"workspace ftp2://x/y: cannot be opened"):
         Workspace("ftp2://x/y").files("tiles")
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
+    """In a process that may write no file over 64 KiB."""
+    script = (
+        "import resource, signal, sys\n"
+        "import pyarrow as pa\n"
+        "from knowlip.errors import WorkspaceError\n"
+        "from knowlip.workspace import Workspace\n"
+        "import os\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))\n"
+        "workspace = Workspace(sys.argv[1])\n"
+        "noise = os.urandom(1 << 20)\n"
+        "workspace.write_bytes(b'small', 'tiles', 'fits.bin')\n"
+        "for write in (lambda: workspace.write_bytes(noise, 'tiles', 'a.bin'),\n"
+        "              lambda: workspace.write_table(pa.table({'x': [noise]}), 'tiles', 'a.parquet')):\n"
+        "    try:\n"
+        "        write()\n"
+        "    except WorkspaceError as error:\n"
+        "        print(error.code, error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True, text=True, cwd=ROOT / "platform"
+    )
+    lines = ran.stdout.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("disk_full ") and "no room" in line for line in lines)
+    assert [path.name for path in (tmp_path / "tiles").iterdir()] == ["fits.bin"]
+
+
+def test_a_store_that_does_not_answer_is_said(bucket, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(WorkspaceError, match="could not be written") as caught:
+        Workspace(bucket).write_bytes(b"x", "tiles", "a.bin")
+    assert caught.value.code == "unreachable"
