@@ -111,7 +111,9 @@ def _cut_unit(unit: dict[str, Any], settings: TileSettings, workspace: Workspace
         )
     name = unit_file(unit["unit"], settings.recipe())
     workspace.write_table(tables.rejected_table(), ledger.REJECTED_TILES, name)
-    workspace.write_table(tables.tiles_table(), ledger.TILES, name, row_group_size=ROW_GROUP_TILES, use_dictionary=False)
+    workspace.write_table(
+        tables.tiles_table(), ledger.TILES, name, row_group_size=ROW_GROUP_TILES, use_dictionary=False
+    )
     return {"unit": unit["unit"], "kept": len(tables.kept), "rejected": len(tables.rejected)}
 
 
