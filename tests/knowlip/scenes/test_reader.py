@@ -93,6 +93,23 @@ def test_broken_files_are_refused_by_kind(write_raster: Write, tmp_path: Path) -
     assert refused(tmp_path / "nowhere.tif") == "missing"
 
 
+def test_a_file_that_may_not_be_read_is_refused(write_raster: Write) -> None:
+    """Seen by a user who is not root, for whom permissions count."""
+    path = write_raster(pixels())
+    path.chmod(0)
+    child = os.fork()
+    if not child:
+        try:
+            if os.getuid() == 0:
+                os.setuid(65534)
+            open_scene(str(path))
+        except SceneError as error:
+            os._exit(7 if error.code == "permission" and "\n" not in str(error) else 8)
+        finally:
+            os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.97])
 @pytest.mark.parametrize("profile", [{}, {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}])
 def test_a_cut_off_geotiff_is_refused(write_raster: Write, share: float, profile: dict[str, object]) -> None:
