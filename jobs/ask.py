@@ -49,7 +49,7 @@ def ask(settings: AskSettings) -> Summary:
     if settings.dry_run:
         return Summary("Would ask", {"searches": len(settings.searches), "questions": settings.questions})
     if before is None or before.recipe != manifest.recipe or settings.overwrite:
-        with workspace.lock(ANSWERS), connected(), served(workspace, settings.timeout_s) as address:
+        with workspace.lock(ANSWERS), connected(), served(workspace, timeout_s=settings.timeout_s) as address:
             answers = _ask_all(settings, workspace, address)
         workspace.write_bytes(json.dumps(answers, indent=1).encode(), ANSWERS, "answers.json")
         counts = {name: len(answers[name]) for name in ("searches", "questions")}

@@ -42,9 +42,10 @@ def served(workspace: Workspace, *, timeout_s: float = 180) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     root = str(workspace.local()) if workspace.is_local else workspace.root
-    application = {"name": "archive", "import_path": APPLICATION, "args": {"workspace": root}}
+    quiet = {"logging_config": {"log_level": "WARNING"}}
+    application = {"name": "archive", "import_path": APPLICATION, "args": {"workspace": root}, **quiet}
     dashboard = get_address_for_submission_client(ray.get_runtime_context().gcs_address)
-    config = {"http_options": {"host": "127.0.0.1", "port": port}, "applications": [application]}
+    config = {"http_options": {"host": "127.0.0.1", "port": port}, "applications": [application], **quiet}
     ServeSubmissionClient(dashboard).deploy_applications(config)
     try:
         _await_running(timeout_s)
@@ -56,7 +57,7 @@ def served(workspace: Workspace, *, timeout_s: float = 180) -> Iterator[str]:
 def _await_running(timeout_s: float) -> None:
     until = time.monotonic() + timeout_s
     while True:
-        (state,) = serve.status().applications.values() or (None,)
+        state = next(iter(serve.status().applications.values()), None)
         if state is not None and state.status == "RUNNING":
             return
         if time.monotonic() > until or (state is not None and state.status in {"DEPLOY_FAILED", "UNHEALTHY"}):
