@@ -24,6 +24,7 @@ from knowlip.settings import JobSettings
 from knowlip.tiling import ledger
 from knowlip.tiling.grid import GridSettings
 from knowlip.tiling.ordering import ROW_GROUP_TILES
+from knowlip.tiling.regions import RegionSettings, read_region
 from knowlip.tiling.screening import ScreeningSettings
 from knowlip.tiling.survey import SceneSettings, Survey, survey_scene
 from knowlip.tiling.table import tile_strip
@@ -33,16 +34,23 @@ from knowlip.workspace import Workspace
 class TileSettings(JobSettings):
     """Cut SAR scenes into tiles: 8-bit, the same ground extent for every sensor, with footprint, place and quality."""
 
-    short_flags: ClassVar[dict[str, str]] = {"--scenes": "--scenes.paths"}
+    short_flags: ClassVar[dict[str, str]] = {"--scenes": "--scenes.paths", "--regions": "--regions.geojson"}
+    unshaping: ClassVar[frozenset[str]] = JobSettings.unshaping | {"summary"}
 
     scenes: SceneSettings = SceneSettings()
     tiling: GridSettings = GridSettings()
     screening: ScreeningSettings = ScreeningSettings()
+    regions: RegionSettings = RegionSettings()
+
+    summary: bool = False
+    """Count what the workspace holds, by scale and reason, and do nothing."""
 
     def shaping(self) -> dict[str, Any]:
         """Return the settings that shape a tile; which scenes were asked for is not among them."""
         shaping = super().shaping()
         del shaping["scenes"]["paths"]
+        if self.regions.geojson:
+            shaping["regions"]["geojson"] = read_region(self.regions.geojson).wkt
         return shaping
 
 
@@ -50,6 +58,8 @@ def tile(settings: TileSettings) -> Summary:
     """Run the job."""
     started = time.monotonic()
     workspace, recipe = settings.opened(), settings.recipe()
+    if settings.summary:
+        return Summary("tiles", ledger.stored_counts(workspace), where=workspace.uri(ledger.TILES))
     surveys = _survey(settings, workspace)
     aside = [survey.detail for survey in surveys if survey.detail]
     if settings.dry_run:
@@ -107,7 +117,13 @@ def _cut_unit(unit: dict[str, Any], settings: TileSettings, workspace: Workspace
     needed = ledger.parents_of_kept(workspace, strip)
     with scene.reading() as reader:
         tables = tile_strip(
-            reader, strip, radiometry, grid=settings.tiling, screening=settings.screening, parents_of_kept=needed
+            reader,
+            strip,
+            radiometry,
+            grid=settings.tiling,
+            screening=settings.screening,
+            regions=settings.regions,
+            parents_of_kept=needed,
         )
     name = unit_file(unit["unit"], settings.recipe())
     workspace.write_table(tables.rejected_table(), ledger.REJECTED_TILES, name)

@@ -13,8 +13,9 @@ from PIL import Image
 
 from jobs.command import run
 from jobs.screen import ScreenSettings, screen_again
+from jobs.tile import TileSettings, tile
 from knowlip.errors import DataError, WorkspaceError
-from knowlip.records import REJECTED, TILES
+from knowlip.records import REJECTED, SCENES, TILES
 from knowlip.tiling.texture import Quality
 from knowlip.workspace import Workspace
 from tests.builders import png, speckled, tile_row
@@ -85,3 +86,16 @@ def test_the_action_is_a_word_on_the_command_line(
         screen_again(ScreenSettings(action="label", workspace=workspace.root, labels=str(tmp_path / "none.json")))
     with pytest.raises(WorkspaceError, match="is not there"):
         screen_again(ScreenSettings(action="replay", workspace=str(tmp_path / "empty")))
+
+
+def test_the_tile_job_counts_what_is_there(workspace: Workspace, tmp_path: Path) -> None:
+    row = {"scene_id": "scene", "scene_name": "scene.tif", "status": "tiled", "kept": 3, "rejected": 1}
+    workspace.write_table(pa.Table.from_pylist([row], schema=SCENES), "tiles/_scenes", "scene-r.parquet")
+    counts = tile(TileSettings(workspace=workspace.root, summary=True)).counts
+    assert {name: count for name, count in counts.items() if count} == {
+        "scenes tiled": 1,
+        "kept S": 3,
+        "rejected: low_structure": 1,
+    }
+    with pytest.raises(WorkspaceError, match="is not there"):
+        tile(TileSettings(workspace=str(tmp_path / "empty"), summary=True))

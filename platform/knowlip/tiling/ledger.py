@@ -13,7 +13,16 @@ from knowlip.tiling.strips import Strip
 from knowlip.tiling.survey import Survey
 from knowlip.workspace import Workspace
 
-__all__ = ["REJECTED_TILES", "SCENE_LOG", "TILES", "closing_counts", "log_scenes", "parents_of_kept", "planned_counts"]
+__all__ = [
+    "REJECTED_TILES",
+    "SCENE_LOG",
+    "TILES",
+    "closing_counts",
+    "log_scenes",
+    "parents_of_kept",
+    "planned_counts",
+    "stored_counts",
+]
 
 TILES = "tiles"
 REJECTED_TILES = "tiles/_rejected"
@@ -56,6 +65,25 @@ def closing_counts(workspace: Workspace, surveys: Sequence[Survey]) -> dict[str,
     return {
         "scenes tiled": len(surveys) - aside,
         "scenes set aside": aside,
+        **{f"kept {scale}": kept[scale] for scale in SCALES},
+        **{f"rejected: {reason}": count for reason, count in sorted(rejected.items())},
+    }
+
+
+def stored_counts(workspace: Workspace) -> dict[str, Any]:
+    """Count scenes and tiles of a workspace, whichever run made them.
+
+    Raises:
+        WorkspaceError: It holds no tiles.
+    """
+    statuses = Counter(workspace.read_table(SCENE_LOG, columns=["status"])["status"].to_pylist())
+    kept, rejected = (
+        sum(_tally(workspace, artefact, column).values(), Counter[str]())
+        for artefact, column in ((TILES, "scale"), (REJECTED_TILES, "reason"))
+    )
+    return {
+        "scenes tiled": statuses["tiled"],
+        "scenes set aside": statuses["rejected"],
         **{f"kept {scale}": kept[scale] for scale in SCALES},
         **{f"rejected: {reason}": count for reason, count in sorted(rejected.items())},
     }

@@ -29,7 +29,7 @@ __all__ = ["SHELVED_TILES", "Scored", "judge_again", "replay", "scored_tiles"]
 
 SHELVED_TILES = "tiles/_shelved"
 
-_FINAL = frozenset({"corrupt_block", "low_structure_region"})
+_FINAL = frozenset({"corrupt_block", "low_structure_region", "outside_region"})
 _NO_IMAGE = Rejection("no_image", float("nan"), float("nan"))
 
 Verdicts = Mapping[str, Rejection | None]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 
 from knowlip.geography import airports_within, footprint, nearest_place, ports_within, to_wgs84
@@ -19,13 +20,16 @@ from knowlip.tiling.encoding import encode_png
 from knowlip.tiling.geoparquet import bbox_of, with_geometry
 from knowlip.tiling.grid import GridSettings
 from knowlip.tiling.ordering import spatial_order
+from knowlip.tiling.regions import RegionSettings, excluded_tiles
 from knowlip.tiling.screening import Rejection, ScreeningSettings, screen
-from knowlip.tiling.strips import Strip
+from knowlip.tiling.strips import PlannedTile, Strip
 from knowlip.tiling.survey import Radiometry
 from knowlip.tiling.texture import Quality, measure_quality
 from knowlip.tiling.tile import Tile
 
 __all__ = ["StripTables", "tile_strip"]
+
+_EVERYWHERE = RegionSettings()
 
 VIEW_PX = 256
 THUMBNAIL_PX = 64
@@ -72,6 +76,7 @@ def tile_strip(
     *,
     grid: GridSettings,
     screening: ScreeningSettings,
+    regions: RegionSettings = _EVERYWHERE,
     parents_of_kept: Collection[str] = (),
 ) -> StripTables:
     """Cut, measure, screen and describe the tiles of a strip.
@@ -85,9 +90,18 @@ def tile_strip(
         radiometry: The scene's way to 8 bits, and its speckle.
         grid: The grid's settings.
         screening: Thresholds.
+        regions: Which ground is worth reading.
         parents_of_kept: Tiles of this strip whose children, in other strips, were kept.
     """
     tables = StripTables()
+    excluded = excluded_tiles(reader, strip, radiometry.transfer, regions)
+    for planned in strip.tiles:
+        if planned.tile_id in excluded:
+            why = excluded[planned.tile_id]
+            tables.rejected.append(_unread_row(planned, why, reader.scene, strip, radiometry, grid))
+    strip = replace(strip, tiles=tuple(planned for planned in strip.tiles if planned.tile_id not in excluded))
+    if not strip.tiles:
+        return tables
     needed = set(parents_of_kept)
     parents: list[_Judged] = []
     for judged in _judged(reader, strip, radiometry, screening):
@@ -118,7 +132,7 @@ def _judged(
 def _sort_in(
     tables: StripTables, judged: _Judged, scene: Scene, strip: Strip, radiometry: Radiometry, grid: GridSettings
 ) -> None:
-    row = _describe(judged, scene, strip, radiometry, grid)
+    row = _describe(judged.cut, judged.quality, scene, strip, radiometry, grid)
     rejection = judged.rejection
     if rejection is None:
         image = encode_png(judged.cut.tile.pixels)
@@ -130,10 +144,25 @@ def _sort_in(
         tables.rejected.append({**row, "thumbnail": thumbnail, **why})
 
 
-def _describe(
-    judged: _Judged, scene: Scene, strip: Strip, radiometry: Radiometry, grid: GridSettings
+def _unread_row(
+    planned: PlannedTile, rejection: Rejection, scene: Scene, strip: Strip, radiometry: Radiometry, grid: GridSettings
 ) -> dict[str, Any]:
-    planned, tile = judged.cut.planned, judged.cut.tile
+    """Describe a tile whose pixels nobody looked at."""
+    window = planned.window
+    affine, residual_m = scene.georeference.fit(window.row, window.col, window.height, window.width)
+    east_m, south_m = scene.spacing.at(*window.centre)
+    gsd_m = float(np.sqrt(east_m * south_m)) * window.factor
+    nothing = np.broadcast_to(np.uint8(0), (window.height // window.factor, window.width // window.factor))
+    tile = Tile(nothing, affine @ Affine.scale(window.factor), scene.georeference.crs, gsd_m)
+    row = _describe(CutTile(planned, tile, 0.0, residual_m), None, scene, strip, radiometry, grid)
+    why = {"reason": rejection.reason, "score": rejection.score, "threshold": rejection.threshold}
+    return {**row, "thumbnail": None, **why}
+
+
+def _describe(
+    cut: CutTile, quality: Quality | None, scene: Scene, strip: Strip, radiometry: Radiometry, grid: GridSettings
+) -> dict[str, Any]:
+    planned, tile = cut.planned, cut.tile
     window = planned.window
     return {
         "tile_id": planned.tile_id,
@@ -151,13 +180,13 @@ def _describe(
         "crs": tile.crs,
         "affine": list(tile.affine)[:6],
         "georeference": scene.georeference.kind,
-        "residual_m": judged.cut.residual_m,
+        "residual_m": cut.residual_m,
         "sensor": scene.sensor,
         "band": scene.radar_band,
         "polarisation": strip.band.polarisation,
         "time": scene.time,
         "transfer": radiometry.transfer.record(),
-        "quality": judged.quality.record(),
+        "quality": quality.record() if quality else None,
         **(_place(scene, tile, window.centre) if scene.georeference.on_earth else _NOWHERE),
     }
 
