@@ -217,7 +217,8 @@ def reconstruct_batch(
         filled = texts[row]
         for kind, span in zip(kinds, result.spans, strict=True):
             filled = filled.replaced(kind, span[:max_new_tokens])
-        variants.append([base, filled])
+        # A fragment may come back longer than it was: it is judged as training would read it.
+        variants.append([base, filled.fitted(network.config.text.max_tokens)])
     ids_B = pair_ids(tile_ids)[pick.cpu()]
     itc_J2, score_J2 = score_variants(network, tokenizer, negatives, ids_B, image_BND[pick], image_BE[pick], variants)
     results = []

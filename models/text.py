@@ -60,6 +60,17 @@ class TokenText:
             text = text.replaced(kind, ())
         return text
 
+    def fitted(self, max_tokens: int) -> TokenText:
+        """Return the text cut, longest sub-texts first, to a sequence of at most `max_tokens`."""
+        lengths = [len(piece) for piece in self.pieces]
+        kept = _kept(lengths, max_tokens)
+        total = sum(lengths)
+        return TokenText(
+            pieces=tuple(piece[:length] for piece, length in zip(self.pieces, kept, strict=True)),
+            words=tuple(words[:length] for words, length in zip(self.words, kept, strict=True)),
+            cut=(total - sum(kept)) / total if total else self.cut,
+        )
+
 
 class Tokenizer:
     """A lower-casing WordPiece tokenizer with BERT's five special tokens and a marker for each sub-text.
@@ -179,7 +190,8 @@ class Tokenizer:
         flat = [text or "" for row in rows for text in row]
         encodings = self._backend.encode_batch(flat, add_special_tokens=False)
         kinds = len(SUBTEXTS)
-        return [_cut(encodings[start : start + kinds], max_tokens) for start in range(0, len(encodings), kinds)]
+        whole = [_whole(encodings[start : start + kinds]) for start in range(0, len(encodings), kinds)]
+        return [text.fitted(max_tokens) for text in whole]
 
     def sequence(self, text: TokenText) -> list[int]:
         """Return the ids of a tile's text: `[CLS]`, each sub-text after its marker, `[SEP]`."""
@@ -253,9 +265,15 @@ def _wordpiece(model: models.WordPiece) -> tokenizers.Tokenizer:
     return backend
 
 
-def _cut(encodings: Sequence[tokenizers.Encoding], max_tokens: int) -> TokenText:
+def _whole(encodings: Sequence[tokenizers.Encoding]) -> TokenText:
+    return TokenText(
+        pieces=tuple(tuple(encoding.ids) for encoding in encodings),
+        words=tuple(tuple(0 if word is None else word for word in encoding.word_ids) for encoding in encodings),
+    )
+
+
+def _kept(lengths: Sequence[int], max_tokens: int) -> list[int]:
     """Cut the longest sub-texts to one common length, the largest at which all fit."""
-    lengths = [len(encoding.ids) for encoding in encodings]
     room = max_tokens - 2 - sum(length > 0 for length in lengths)
     cap = _common_length(lengths, room)
     kept = [min(length, cap) for length in lengths]
@@ -264,12 +282,7 @@ def _cut(encodings: Sequence[tokenizers.Encoding], max_tokens: int) -> TokenText
         if spare > 0 and length > kept[kind]:
             kept[kind] += 1
             spare -= 1
-    total = sum(lengths)
-    return TokenText(
-        pieces=tuple(tuple(e.ids[:k]) for e, k in zip(encodings, kept, strict=True)),
-        words=tuple(tuple(0 if w is None else w for w in e.word_ids[:k]) for e, k in zip(encodings, kept, strict=True)),
-        cut=(total - sum(kept)) / total if total else 0.0,
-    )
+    return kept
 
 
 def _common_length(lengths: Sequence[int], room: int) -> int:

@@ -192,3 +192,21 @@ def test_a_lone_sub_text_is_not_judged(network, tokenizer, negatives, batch):
 def test_screening_without_negatives_is_refused(snapshot):
     with pytest.raises(CheckpointError, match="no queue snapshot"):
         Negatives.from_snapshot(snapshot, "cpu")
+
+
+def test_a_fragment_that_grows_is_cut_to_what_training_reads(network, tokenizer, negatives, batch, monkeypatch):
+    tiles, pixels, _ = batch
+    limit = network.config.text.max_tokens
+    texts = tokenizer.subtexts([["harbour with many ships and tanks " * 40] * len(SUBTEXTS)] * len(tiles), limit)
+    token = tokenizer.encode(["ships"])[0][0]
+    monkeypatch.setattr(
+        scio,
+        "write_spans",
+        lambda *args, **kwargs: [Written([[token] * 60], -1.0, 61) for _ in range(len(tiles))],
+    )
+    noise = np.zeros((len(tiles), len(SUBTEXTS)), dtype=bool)
+    noise[:, 3] = True
+    results = reconstruct_batch(network, tokenizer, negatives, tiles, pixels, texts, noise, max_new_tokens=60)
+    assert len(results) == len(tiles)
+    assert all(set(result.text.split()) == {"ships"} for result in results)
+    assert all(len(tokenizer.sequence(text.replaced(3, [token] * 60).fitted(limit))) == limit for text in texts)
