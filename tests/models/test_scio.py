@@ -199,14 +199,11 @@ def test_a_fragment_that_grows_is_cut_to_what_training_reads(network, tokenizer,
     limit = network.config.text.max_tokens
     texts = tokenizer.subtexts([["harbour with many ships and tanks " * 40] * len(SUBTEXTS)] * len(tiles), limit)
     token = tokenizer.encode(["ships"])[0][0]
-    monkeypatch.setattr(
-        scio,
-        "write_spans",
-        lambda *args, **kwargs: [Written([[token] * 60], -1.0, 61) for _ in range(len(tiles))],
-    )
+    monkeypatch.setattr(scio, "write_spans", lambda *_, **__: [Written([[token] * 60], -1.0, 61) for _ in tiles])
     noise = np.zeros((len(tiles), len(SUBTEXTS)), dtype=bool)
     noise[:, 3] = True
     results = reconstruct_batch(network, tokenizer, negatives, tiles, pixels, texts, noise, max_new_tokens=60)
     assert len(results) == len(tiles)
-    assert all(set(result.text.split()) == {"ships"} for result in results)
+    lengths = [result.text.split().count(tokenizer.decode([token])) for result in results]
+    assert all(0 < length < 60 for length in lengths)
     assert all(len(tokenizer.sequence(text.replaced(3, [token] * 60).fitted(limit))) == limit for text in texts)
