@@ -14,7 +14,7 @@ from rich.table import Table
 from knowlip.errors import KnowlipError
 from knowlip.settings import JobSettings, read_settings
 
-__all__ = ["Summary", "run"]
+__all__ = ["Summary", "run", "shown"]
 
 SettingsT = TypeVar("SettingsT", bound=JobSettings)
 
@@ -39,7 +39,7 @@ class Summary:
         """Print the closing table."""
         table = Table(title=self.title, title_justify="left", show_header=False)
         for name, value in self.counts.items():
-            table.add_row(name, _shown(value))
+            table.add_row(name, shown(value))
         if self.where:
             table.add_row("where", self.where)
         table.add_row("took", f"{seconds:.1f} s")
@@ -89,7 +89,8 @@ def _ours(error: BaseException | None) -> KnowlipError | None:
     return None
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a count or figure as a person reads it."""
     if isinstance(value, float):
         return f"{value:,.3g}"
     return f"{value:,}" if isinstance(value, int) else str(value)

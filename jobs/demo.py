@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.cluster import connected
-from jobs.command import Summary, run
+from jobs.command import Summary, run, shown
 from jobs.road import Stage, road
 from knowlip.settings import JobSettings
 from knowlip.workspace import Workspace
@@ -66,7 +66,7 @@ def _walk(stage: Stage, workspace: Workspace) -> tuple[str, str, str, str]:
     seconds = time.monotonic() - started
     summary.show(seconds)
     untouched = before and before == _files(workspace, stage.makes)
-    made = ", ".join(f"{name} {value}" for name, value in list(summary.counts.items())[:2])
+    made = ", ".join(f"{name} {shown(value)}" for name, value in list(summary.counts.items())[:2])
     return stage.name, made, workspace.uri(stage.makes), "done before" if untouched else f"{seconds:.1f}"
 
 
