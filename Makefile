@@ -1,6 +1,7 @@
 # `make demo` walks the whole road, `make test` checks everything; both install what they need first, once.
 
 PY := .venv/bin/python
+LINT := $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 # A make variable on the command line (`make demo SCENES="a.tif 'b c.tif'"`) is split by the shell, so quotes in it work.
 SCENES ?=
 WORKSPACE ?=
@@ -18,13 +19,13 @@ demo: install ## Walk the road from scenes to answers: SCENES="a.tif b.tif" take
 	@$(PY) -m jobs.demo $(if $(WORKSPACE),--workspace "$(WORKSPACE)") $(if $(SCENES),--scenes $(SCENES))
 
 test: install ## Lint, check types and run the tests.
-	@status=0; $(MAKE) --no-print-directory lint || status=1; $(PY) -m pytest || status=1; exit $$status
+	@status=0; { $(LINT); } || status=1; $(PY) -m pytest || status=1; exit $$status
 
 test-slow: install ## Run the tests that take minutes: kills in every stage, parity of worker counts.
 	@$(PY) -m pytest -m slow
 
 lint: install ## Check style and types.
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+	@$(LINT)
 
 format: install ## Mend what can be mended by itself.
 	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .

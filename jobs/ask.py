@@ -105,7 +105,7 @@ def _show(answers: dict[str, Any]) -> None:
         print(f"POST /v1/search {search['text']!r}")
         for feature in search["features"]:
             facts = feature["properties"]
-            words = " ".join(facts["texts"].values())[:90]
+            words = facts["texts"].get("target_category", "")[:90]
             print(f"  {facts['score']:.3f}  {facts['scale']}  {facts['city']}  {feature['id']}  {words}…")
     for asked in answers["questions"]:
         print(f"POST /v1/vqa {asked['question']!r} about {asked['tile_id']}")
