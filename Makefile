@@ -21,7 +21,7 @@ demo: install ## Walk the road from scenes to answers: SCENES="a.tif b.tif" take
 test: install ## Lint, check types and run the tests.
 	@status=0; { $(LINT); } || status=1; $(PY) -m pytest || status=1; exit $$status
 
-test-slow: install ## Run the tests that take minutes: kills in every stage, parity of worker counts.
+test-slow: install ## Run the tests that take minutes: the README typed in, kills in every stage, parity of worker counts.
 	@$(PY) -m pytest -m slow
 
 lint: install ## Check style and types.

@@ -27,6 +27,7 @@ from tests.tiny_road import ARTEFACTS, write_configs
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
 REMEMBERED = ("export ", "source ")
+HEAD = "ray start --head\n"
 
 
 def free_port() -> int:
@@ -70,7 +71,7 @@ class Reader:
         log = self.folder / "open.log"
         with log.open("w") as stream:
             process = subprocess.Popen(
-                ["bash", "-c", self.script(f"exec {block}")],
+                ["bash", "-c", self.script(block)],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=stream,
@@ -103,25 +104,25 @@ def _answers(address: str) -> bool:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """A copy of the repository with tiny settings, and one cluster on which all its commands run."""
-    folder = tmp_path_factory.mktemp("a clone")
+    """A copy of the repository with tiny settings, an empty home, and one head on which all the commands run."""
+    folder = tmp_path_factory.mktemp("clone")
     for name in ("jobs", "models", "platform", "serve_apps"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "runtime_env.yaml", folder)
     (folder / ".venv").symlink_to(sys.prefix)
     write_configs(folder / "jobs" / "configs")
     ports = {"8265": free_port(), "8000": free_port()}
-    address = f"{get_node_ip_address()}:{free_port()}"
-    # Short, because Ray's sockets lie below it; apart, because others on this machine look for Ray in /tmp/ray.
-    state = Path(tempfile.mkdtemp(prefix="ray-"))
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "KNOWLIP_"))}
-    environment |= {"RAY_ADDRESS": address, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment |= {"HOME": str(folder), "RAY_ADDRESS": f"{get_node_ip_address()}:{port}", "OMP_NUM_THREADS": "1"}
     reader = Reader(folder, environment, ports)
-    head = (
-        f"ray start --head --block --port {address.partition(':')[2]} --dashboard-port {ports['8265']} "
-        f"--num-cpus 4 --temp-dir {state}"
+    # Short, because Ray's sockets lie below it; apart, because others on this machine look for Ray in its usual place.
+    state = Path(tempfile.mkdtemp(prefix="ray-"))
+    shown = next(block for block in BLOCKS if block.endswith(HEAD))
+    started = (
+        f"exec ray start --head --block --port {port} --dashboard-port {ports['8265']} --num-cpus 4 --temp-dir {state}"
     )
-    with reader.leaving_open(head, f"http://127.0.0.1:{ports['8265']}/api/version"):
+    with reader.leaving_open(shown.replace(HEAD, started), f"http://127.0.0.1:{ports['8265']}/api/version"):
         yield reader
     shutil.rmtree(state, ignore_errors=True)
 
@@ -138,15 +139,16 @@ def test_make_knows_its_targets(target):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_what_the_readme_shows_is_what_runs(reader):
     port = reader.ports["8000"]
     server = None
     for block in BLOCKS:
-        if block.startswith(("make ", "ray start")):
+        if block.startswith("make ") or block.endswith(HEAD):
             continue  # the targets are tested above; the head runs already
         if block.startswith("serve run"):
-            server = block.strip()
+            server = f"exec {block}"
             continue
         if server and "curl" in block:
             reader.type(f"serve start --http-port {port}")
@@ -161,6 +163,7 @@ def test_what_the_readme_shows_is_what_runs(reader):
     assert workspace.exists("report.html")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_demo_finds_the_jobs_work_done(reader, capsys, ray_cluster):
     """The demo walks the same road with the same settings, so what the blocks above made is not made twice."""
