@@ -12,12 +12,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from knowlip.records import CAPTIONS, SUBTEXTS, TILES, conform
 from knowlip.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# The same examples on every machine and day; `--hypothesis-profile=default` looks for new ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
