@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, stats
 
+from knowlip.captioning.crescents import gather_crescents
 from knowlip.captioning.positions import region_number
 
 __all__ = ["Scatterer", "detect", "grown"]
@@ -47,6 +48,7 @@ class Scatterer:
         heading_deg: Image angle of the long axis, clockwise from up, 0 to 180.
         contrast_db: Peak above the surroundings.
         dark_around: Part of its surroundings that is dark and smooth: near one for a ship at sea.
+        arcs: Whether it is several arcs of one cylinder: a storage tank.
     """
 
     row: float
@@ -57,6 +59,7 @@ class Scatterer:
     heading_deg: float
     contrast_db: float
     dark_around: float
+    arcs: bool = False
 
 
 def detect(intensity: Floats, valid: Mask, dark: Mask, basin: Mask, gsd_m: float) -> tuple[Scatterer, ...]:
@@ -91,11 +94,12 @@ def detect(intensity: Floats, valid: Mask, dark: Mask, basin: Mask, gsd_m: float
     if basin.any():
         water = dark & grown(basin, GUARD_M / gsd_m)  # also what lies between two ships
         count = _gather(labels, count, hits, ~water, cells > 2.0 * background, gsd_m)
+    tanks = gather_crescents(labels, gsd_m)
     # The glare about a target is not its surroundings: smoothing spread it by a few pixels.
     beyond = valid & ~ndimage.binary_dilation(labels > 0, iterations=3)
     around = _mean(dark.astype(np.float32), beyond, max(12, int(GUARD_M / gsd_m / 2)))
     contrast = np.asarray(cells / np.maximum(background, 1.0), dtype=np.float32)
-    return _clusters(labels, count, contrast, around, gsd_m)
+    return _clusters(labels, count, contrast, around, gsd_m, tanks)
 
 
 def grown(mask: Mask, radius_px: float) -> Mask:
@@ -191,7 +195,7 @@ def _gamma_ratios() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
 
 
 def _clusters(
-    labels: npt.NDArray[np.int32], count: int, ratio: Floats, around: Floats, gsd_m: float
+    labels: npt.NDArray[np.int32], count: int, ratio: Floats, around: Floats, gsd_m: float, tanks: frozenset[int]
 ) -> tuple[Scatterer, ...]:
     """Measure every labelled cluster by its second moments."""
     rows, cols = np.nonzero(labels)
@@ -230,6 +234,7 @@ def _clusters(
             heading_deg=float(heading[i]),
             contrast_db=float(10 * np.log10(max(peak[i + 1], 1.0))),
             dark_around=float(around[round(row[i]), round(col[i])]),
+            arcs=int(i) + 1 in tanks,
         )
         for i in np.flatnonzero(kept)
     ]

@@ -23,7 +23,7 @@ __all__ = ["Levels", "Measurements", "grey_levels", "measure"]
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-LARGEST_PX = 512
+LARGEST_PX = 1024
 """Larger images are averaged down before they are measured."""
 
 OPEN_WATER_M = 90.0

@@ -35,7 +35,7 @@ class MeasuredCaptioner:
     seed: int = 0
     model: str = "measured"
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     """Raised when the same measurements shall give another text."""
 
     def caption(self, request: Request) -> Caption:

@@ -89,7 +89,7 @@ def _function(
 
 
 def _land_use(measured: Measurements, targets: Sequence[str]) -> str:
-    built = sum(target in ("building", "compact structure") for target in targets)
+    built = sum(target in ("building", "compact structure", "storage tank") for target in targets)
     per_km2 = built / max(measured.height_m * measured.width_m / 1e6, 1e-6)
     if measured.bright_share > 0.3 and built:
         largest = max((one.length_m for one in measured.scatterers), default=0.0)
@@ -100,10 +100,12 @@ def _land_use(measured: Measurements, targets: Sequence[str]) -> str:
 
 
 def _category(one: Scatterer, gsd_m: float, *, paved: bool) -> str:
-    if paved and gsd_m <= AIRCRAFT_GSD_M and one.dark_around > 0.3 and 10.0 <= one.length_m <= 90.0:
+    if paved and not one.arcs and gsd_m <= AIRCRAFT_GSD_M and one.dark_around > 0.3 and 10.0 <= one.length_m <= 90.0:
         return "aircraft"
-    if one.dark_around > 0.6 and not paved:
+    if one.dark_around > 0.6 and not paved and not one.arcs:
         return "vessel"
+    if one.arcs:
+        return "storage tank"
     compact = one.length_m < 1.5 * one.width_m
     return "compact structure" if compact and 12.0 <= one.length_m <= 90.0 else "building"
 

@@ -1,6 +1,7 @@
 """SAR scenes whose truth is known exactly, drawn and imaged from a seed."""
 
 from knowlip.scenes.simulate.aircraft import AIRCRAFT, AircraftType
+from knowlip.scenes.simulate.appearance import Appearance, appearances
 from knowlip.scenes.simulate.files import SUFFIXES, ScenePaths, encode_scene, write_scene
 from knowlip.scenes.simulate.scene import SimulatedScene, simulate
 from knowlip.scenes.simulate.settings import DEMO_KINDS, Acquisition, Kind, SimulationSettings, demo_scenes
@@ -15,11 +16,13 @@ __all__ = [
     "SUFFIXES",
     "Acquisition",
     "AircraftType",
+    "Appearance",
     "Kind",
     "ScenePaths",
     "ShipType",
     "SimulatedScene",
     "SimulationSettings",
+    "appearances",
     "demo_scenes",
     "encode_scene",
     "length_class",
