@@ -61,7 +61,7 @@ def caption(settings: CaptionSettings) -> Summary:
                 _fan_out(settings, workspace, todo, recipe)
         for gone in done - {unit.name for unit in units}:  # their tiles are no longer there
             workspace.delete("captions", unit_file(gone, recipe))
-        manifest = Manifest(artefact="captions", job="caption", settings=settings.shaping(), inputs=inputs)
+        manifest = Manifest(artefact="captions", job="jobs.caption", settings=settings.shaping(), inputs=inputs)
         status = Counter(workspace.read_table("captions", columns=["status"])["status"].to_pylist())
         counts = {"units": len(units), "captions": status.pop("ok", 0), "set aside": status.total()}
         before = Manifest.read(workspace, "captions")

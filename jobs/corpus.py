@@ -79,7 +79,7 @@ def corpus(settings: CorpusSettings) -> Summary:
     with workspace.lock("corpus"):
         tiles, with_caption = grounds(workspace), captioned(workspace)
         inputs = inputs_digest(workspace, "tiles", "captions")
-        manifest = Manifest(artefact="corpus", job="corpus", settings=settings.shaping(), inputs=inputs)
+        manifest = Manifest(artefact="corpus", job="jobs.corpus", settings=settings.shaping(), inputs=inputs)
         before = Manifest.read(workspace, "corpus")
         if before is not None and before.recipe == manifest.recipe and not settings.overwrite:
             return Summary("Corpus (up to date)", before.counts, where=workspace.uri("corpus"))

@@ -4,9 +4,13 @@ import ast
 import importlib
 import inspect
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -56,6 +60,31 @@ def test_imports_go_one_way(module):
         f"{MODULES[module]}:{line}: imports {name}" for name, line in imported(MODULES[module]) if name in forbidden
     ]
     assert not broken, "\n".join(broken)
+
+
+@cache
+def declared() -> set[str]:
+    """The distributions that `pyproject.toml` asks for, at their one spelling; an extra may carry an optional part."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [wanted for name, wanted in project["optional-dependencies"].items() if name != "dev"]
+    asked = [requirement for group in [project["dependencies"], *extras] for requirement in group]
+    return {re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-") for requirement in asked}
+
+
+@cache
+def homes() -> Mapping[str, list[str]]:
+    """Which distributions each importable name comes from."""
+    return packages_distributions()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_imported_is_declared(module):
+    """What comes along with another package today may leave it tomorrow."""
+    for name, line in imported(MODULES[module]):
+        if name in sys.stdlib_module_names or name in FOLDERS:
+            continue
+        found = {home.lower().replace("_", "-") for home in homes().get(name, [name])}
+        assert found & declared(), f"{MODULES[module]}:{line}: {name} is not among pyproject.toml's dependencies"
 
 
 def test_the_rule_sees_an_import_wherever_it_stands(tmp_path):
