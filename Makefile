@@ -1,13 +1,14 @@
 # `make demo` walks the whole road, `make test` checks everything; both install what they need first, once.
 
 PY := .venv/bin/python
-LINT := $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+LINT := $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy \
+	&& $(PY) -m bandit --quiet --configfile pyproject.toml --severity-level medium --recursive platform jobs models serve_apps
 # A make variable on the command line (`make demo SCENES="a.tif 'b c.tif'"`) is split by the shell, so quotes in it work.
 SCENES ?=
 WORKSPACE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench pins clean
+.PHONY: help install demo test test-slow lint format bench docs deploy pins clean
 
 help: ## Show what can be made.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -24,7 +25,7 @@ test: install ## Lint, check types and run the tests.
 test-slow: install ## Run the tests that take minutes: the README typed in, kills in every stage, parity of worker counts.
 	@$(PY) -m pytest -m slow
 
-lint: install ## Check style and types.
+lint: install ## Check style, types and security.
 	@$(LINT)
 
 format: install ## Mend what can be mended by itself.
@@ -32,6 +33,12 @@ format: install ## Mend what can be mended by itself.
 
 bench: install ## Run the measured comparisons; figures go to benchmarks/results.jsonl.
 	@set -e; for bench in benchmarks/*.py; do [ -f "$$bench" ] || continue; echo "== $$bench"; $(PY) "$$bench"; done
+
+docs: install ## Build the documentation into site/; a broken link or a missing page stops it.
+	@$(PY) -m mkdocs build --strict --quiet && echo "open site/index.html"
+
+deploy: install ## Write deploy/kuberay/ and deploy/on-premises.yaml anew from deploy/site.yaml.
+	@$(PY) deploy/generate.py
 
 pins: ## Resolve every dependency anew and write constraints.txt.
 	@scripts/pins.sh

@@ -41,10 +41,17 @@ def test_the_cluster_has_a_head_that_works_not_and_both_kinds_of_worker(cluster)
 
 
 def test_nodes_install_what_is_pinned_and_the_dashboard_stays_on_loopback(cluster):
-    for remote, local in cluster["file_mounts"].items():
-        assert (ROOT / local).is_file()
-        assert any(f"-r ~/{Path(remote).name}" in command for command in cluster["setup_commands"])
+    mounted = {local: remote for remote, local in cluster["file_mounts"].items()}
+    name = Path(mounted["./constraints.txt"]).name
+    assert (ROOT / "constraints.txt").is_file()
+    assert any(f"-r ~/{name}" in command for command in cluster["setup_commands"])
     assert "--dashboard-host=127.0.0.1" in " ".join(cluster["head_start_ray_commands"])
+
+
+def test_only_who_holds_the_token_may_use_the_cluster(cluster):
+    assert cluster["file_mounts"]["/home/ubuntu/.ray/auth_token"] == "~/.ray/auth_token"
+    starts = [cluster[f"{kind}_start_ray_commands"][-1] for kind in ("head", "worker")]
+    assert all("RAY_AUTH_MODE=token ~/env/bin/ray start" in command for command in starts)
 
 
 def test_a_job_takes_its_own_code_along(runtime_env):
