@@ -36,6 +36,6 @@ def test_both_encoders_agree_with_ours(model, tmp_path):
 
 
 def test_without_the_extra_it_says_what_to_install(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
     with pytest.raises(SettingsError, match=r"onnx and onnxscript not installed; pip install 'knowlip\[onnx\]'"):
         export_onnx(model, tmp_path)

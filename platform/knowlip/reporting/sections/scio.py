@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from knowlip.records import SUBTEXTS
-from knowlip.reporting.elements import Card, Cards, Element, Section, Table
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from knowlip.corpus.verdicts import tallied
+from knowlip.records import SCALES, SUBTEXTS
+from knowlip.reporting.elements import Card, Cards, Element, Figure, Section, Table
+from knowlip.reporting.histograms import Values, histograms
+from knowlip.reporting.pictures import data_uri, thumbnail
 from knowlip.reporting.sections.overview import subfolders
 from knowlip.workspace import Workspace
 
-__all__ = ["scio_section"]
+__all__ = ["scio_section", "verdict_elements", "verdict_examples"]
 
 _EXAMPLES = 6
+_VIEW_PX = 160
+_COUNTS = ("judged", "noise", "rewritten", "accepted")
 
 
 def scio_section(workspace: Workspace) -> Section | None:
@@ -20,40 +29,60 @@ def scio_section(workspace: Workspace) -> Section | None:
     elements: list[Element] = []
     for run in subfolders(workspace, "runs"):
         if workspace.exists("runs", run, "verdicts.parquet"):
-            rows = workspace.read_table("runs", run, "verdicts.parquet").to_pylist()
-            elements += [_rounds(run, rows), _kinds(rows), *_examples(rows)]
+            verdicts = workspace.read_table("runs", run, "verdicts.parquet")
+            counts = tallied(verdicts, {})
+            by_round = _summed(counts, "round", sorted(set(counts["round"].to_pylist())))
+            elements += [
+                Table(("round", *_COUNTS), by_round, f"Run {run}"),
+                _by_kind(counts),
+                *verdict_examples(verdicts, {}, _EXAMPLES),
+            ]
     return Section("Self-consistent optimisation", elements) if elements else None
 
 
-def _rounds(run: str, rows: list[dict[str, Any]]) -> Table:
-    counts = []
-    for number in sorted({row["round"] for row in rows}):
-        mine = [row for row in rows if row["round"] == number]
-        counts.append((number, len(mine), *_verdicts(mine)))
-    return Table(("round", "sub-texts judged", "noise", "rewritten", "accepted"), counts, f"Run {run}")
+def verdict_elements(verdicts: pa.Table, counts: pa.Table, name: str) -> list[Element]:
+    """Return the counts by round, kind and scale, and the histograms of all differences.
+
+    Args:
+        verdicts: Rows of `knowlip.records.VERDICTS`.
+        counts: From `knowlip.corpus.verdicts.tallied`.
+        name: Name of the figure, unique in a page.
+    """
+    rounds = sorted(set(counts["round"].to_pylist()))
+    scales = [scale for scale in (*SCALES, "") if scale in set(counts["scale"].to_pylist())]
+    noise = pc.fill_null(verdicts["noise"], False)
+    apart = {"noise": verdicts.filter(noise), "kept": verdicts.filter(pc.invert(noise))}
+    taken = pc.fill_null(verdicts["accepted"], False)
+    refused = pc.and_(pc.is_valid(verdicts["accepted"]), pc.invert(taken))
+    written = {"accepted": verdicts.filter(taken), "refused": verdicts.filter(refused)}
+    panels = {
+        "ΔITC without the sub-text (eq. 10)": _series(apart, "delta_itc"),
+        "ΔITM without the sub-text (eq. 11)": _series(apart, "delta_itm"),
+        "ΔITC of the reconstruction (eq. 14)": _series(written, "reconstruction_delta_itc"),
+        "ΔITM of the reconstruction (eq. 15)": _series(written, "reconstruction_delta_itm"),
+    }
+    return [
+        Table(("round", *_COUNTS), _summed(counts, "round", rounds), "By round"),
+        _by_kind(counts),
+        Table(("scale", *_COUNTS), _summed(counts, "scale", scales), "By scale"),
+        Figure(histograms(panels, name), "Differences; one half per cent at each end is drawn in the outermost bin"),
+    ]
 
 
-def _kinds(rows: list[dict[str, Any]]) -> Table:
-    judged = Counter(row["subtext"] for row in rows)
-    counts = []
-    for kind in SUBTEXTS:
-        mine = [row for row in rows if row["subtext"] == kind]
-        counts.append((kind.replace("_", " "), judged[kind], *_verdicts(mine)))
-    return Table(("sub-text", "judged", "noise", "rewritten", "accepted"), counts)
+def verdict_examples(verdicts: pa.Table, views: Mapping[str, bytes], most: int) -> list[Element]:
+    """Return cards of sub-texts before and after, accepted ones first and the clearest noise first of those.
 
-
-def _verdicts(rows: list[dict[str, Any]]) -> tuple[int, int, int]:
-    noise = sum(bool(row["noise"]) for row in rows)
-    rewritten = sum(row["reconstruction"] is not None for row in rows)
-    return noise, rewritten, sum(bool(row["accepted"]) for row in rows)
-
-
-def _examples(rows: list[dict[str, Any]]) -> list[Cards]:
-    rewritten = [row for row in rows if row["reconstruction"] is not None]
+    Args:
+        verdicts: Rows of `knowlip.records.VERDICTS`.
+        views: Pictures of tiles, as PNG.
+        most: Most cards.
+    """
+    rewritten = verdicts.filter(pc.is_valid(verdicts["reconstruction"])).to_pylist()
     rewritten.sort(key=lambda row: (not row["accepted"], row["delta_itc"]))
     cards = [
         Card(
             title=row["tile_id"],
+            picture=data_uri(thumbnail(views[row["tile_id"]], _VIEW_PX)) if row["tile_id"] in views else "",
             facts=(
                 row["subtext"].replace("_", " "),
                 f"round {row['round']}",
@@ -62,6 +91,22 @@ def _examples(rows: list[dict[str, Any]]) -> list[Cards]:
             texts={"before": row["original"] or "", "after": row["reconstruction"]},
             note=f"ΔITC {row['delta_itc']:.3g}, ΔITM {row['delta_itm']:.3g} without the sub-text",
         )
-        for row in rewritten[:_EXAMPLES]
+        for row in rewritten[:most]
     ]
     return [Cards(cards, "Before and after")] if cards else []
+
+
+def _by_kind(counts: pa.Table) -> Table:
+    rows = [(kind.replace("_", " "), *values) for kind, *values in _summed(counts, "subtext", SUBTEXTS)]
+    return Table(("sub-text", *_COUNTS), rows)
+
+
+def _summed(counts: pa.Table, key: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    rows = counts.to_pylist()
+    return [
+        (value or "—", *(sum(row[count] for row in rows if row[key] == value) for count in _COUNTS)) for value in values
+    ]
+
+
+def _series(parts: Mapping[str, pa.Table], column: str) -> dict[str, Values]:
+    return {label: np.asarray(part[column].drop_null().to_numpy(), dtype=np.float64) for label, part in parts.items()}
