@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ClassVar
@@ -23,11 +22,10 @@ from knowlip.scenes.listing import find_scenes
 from knowlip.settings import JobSettings
 from knowlip.tiling import ledger
 from knowlip.tiling.grid import GridSettings
-from knowlip.tiling.ordering import ROW_GROUP_TILES
 from knowlip.tiling.regions import RegionSettings, read_region
 from knowlip.tiling.screening import ScreeningSettings
 from knowlip.tiling.survey import SceneSettings, Survey, survey_scene
-from knowlip.tiling.table import tile_strip
+from knowlip.tiling.units import TILE_PARTS, Unit, UnitCutter, units_of
 from knowlip.workspace import Workspace
 
 
@@ -67,10 +65,11 @@ def tile(settings: TileSettings) -> Summary:
     with workspace.lock(ledger.TILES):
         done = finished(workspace, ledger.TILES, recipe=recipe, overwrite=settings.overwrite)
         finished(workspace, ledger.REJECTED_TILES, recipe=recipe, overwrite=settings.overwrite)
-        units = [unit for survey in surveys for unit in _units(survey) if unit["unit"] not in done]
+        units = [unit for survey in surveys for unit in units_of(survey) if unit.name not in done]
         if units:
             with connected():
                 _cut_all(units, settings, workspace)
+        workspace.delete(TILE_PARTS)
         ledger.log_scenes(workspace, surveys, recipe=recipe)
         counts = ledger.closing_counts(workspace, surveys)
         Manifest(
@@ -96,41 +95,24 @@ def _survey(settings: TileSettings, workspace: Workspace) -> list[Survey]:
     return list({survey.key: survey for survey in reversed(surveys)}.values())[::-1]
 
 
-def _units(survey: Survey) -> Iterator[dict[str, Any]]:
-    """Name the strips of a scene; what a worker needs to cut one travels pickled."""
-    for strip in survey.strips:
-        task = pickle.dumps((survey.scene, strip, survey.bands[strip.band.index]))
-        yield {"unit": f"{survey.key}-{strip.name}", "stage": strip.stage, "task": task}
-
-
-def _cut_all(units: list[dict[str, Any]], settings: TileSettings, workspace: Workspace) -> None:
-    """Cut small and medium tiles, then large ones, which are kept where a child was."""
-    cut = partial(_cut_unit, settings=settings, workspace=workspace)
-    for stage in sorted({unit["stage"] for unit in units}):
-        rows = [unit for unit in units if unit["stage"] == stage]
-        ray.data.from_items(rows, override_num_blocks=len(rows)).map(cut).materialize()
-
-
-def _cut_unit(unit: dict[str, Any], settings: TileSettings, workspace: Workspace) -> dict[str, Any]:
-    """Tile one strip and publish it; the tiles' file comes last, and says that the strip is done."""
-    scene, strip, radiometry = pickle.loads(unit["task"])  # noqa: S301 (pickled by this very job)
-    needed = ledger.parents_of_kept(workspace, strip)
-    with scene.reading() as reader:
-        tables = tile_strip(
-            reader,
-            strip,
-            radiometry,
-            grid=settings.tiling,
-            screening=settings.screening,
-            regions=settings.regions,
-            parents_of_kept=needed,
-        )
-    name = unit_file(unit["unit"], settings.recipe())
-    workspace.write_table(tables.rejected_table(), ledger.REJECTED_TILES, name)
-    workspace.write_table(
-        tables.tiles_table(), ledger.TILES, name, row_group_size=ROW_GROUP_TILES, use_dictionary=False
+def _cut_all(units: list[Unit], settings: TileSettings, workspace: Workspace) -> None:
+    """Cut small tiles, then put larger ones together, which are kept where a child was."""
+    cut = UnitCutter(
+        workspace=workspace,
+        file_of=partial(unit_file, recipe=settings.recipe()),
+        grid=settings.tiling,
+        screening=settings.screening,
+        regions=settings.regions,
     )
-    return {"unit": unit["unit"], "kept": len(tables.kept), "rejected": len(tables.rejected)}
+    for stage in sorted({unit.strip.stage for unit in units}):
+        rows = [{"unit": pickle.dumps(unit)} for unit in units if unit.strip.stage == stage]
+        ray.data.from_items(rows, override_num_blocks=len(rows)).map(partial(_cut_one, cut=cut)).materialize()
+
+
+def _cut_one(row: dict[str, Any], cut: UnitCutter) -> dict[str, Any]:
+    unit: Unit = pickle.loads(row["unit"])  # noqa: S301 (pickled by this very job)
+    tables = cut(unit)
+    return {"unit": unit.name, "kept": len(tables.kept), "rejected": len(tables.rejected)}
 
 
 if __name__ == "__main__":

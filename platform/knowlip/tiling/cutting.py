@@ -1,29 +1,34 @@
 """Cut the tiles of a strip in one pass over its rows: every block is decoded once, and memory holds one row of tiles.
 
-Rows are read in the file's own blocks and turned into 8 bits at once. Small tiles are cut from a buffer that holds no
-more rows than they need; medium and large ones are averaged down while the rows go by.
+Rows are read in the file's own blocks and turned into 8 bits at once. Small tiles grow while the rows go by; of medium
+and large ones, which reach across strips, each strip leaves behind the part that it saw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
 from knowlip.scenes.radiometry import Transfer
-from knowlip.scenes.reader import SceneReader
+from knowlip.scenes.reader import Scene, SceneReader
+from knowlip.tiling.averaging import Averager, Part, PartMaker
 from knowlip.tiling.grid import Window
 from knowlip.tiling.strips import PlannedTile, Strip
-from knowlip.tiling.tile import Tile, area_average
+from knowlip.tiling.tile import Tile
 
-__all__ = ["CutTile", "cut_strip"]
+__all__ = ["CutTile", "StoredParts", "cut_strip", "window_geometry"]
 
 _CHUNK_PX = 1 << 22
 
 Pixels = NDArray[np.uint8]
+Area = tuple[int, int, slice]
+
+StoredParts = Callable[[str], dict[str, Part] | None]
+"""From the name of a first-stage strip to what it left behind, by tile; nothing where it left nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,82 +48,53 @@ class CutTile:
     residual_m: float
 
 
-def cut_strip(reader: SceneReader, strip: Strip, transfer: Transfer) -> Iterator[CutTile]:
-    """Yield the tiles of a strip, small ones first where they complete first; every tile once.
+def cut_strip(
+    reader: SceneReader,
+    strip: Strip,
+    transfer: Transfer,
+    *,
+    keep_part: Callable[[Part], None] | None = None,
+    stored: StoredParts | None = None,
+) -> Iterator[CutTile]:
+    """Yield the tiles of a strip as they complete, every tile once.
 
     Args:
         reader: The open scene.
         strip: Which tiles.
         transfer: The scene's way to 8 bits.
+        keep_part: Takes what a strip of the first stage saw of larger tiles.
+        stored: What was kept of them, for a strip of the second stage; what is missing is read from the scene.
     """
-    growing = [_Growing(planned) for planned in strip.tiles]
-    growing.sort(key=lambda one: (one.window.row, one.window.col))
-    broken: list[tuple[int, int, slice]] = []
-    waiting = 0
+    waiting = [_Growing(planned) for planned in strip.tiles]
+    waiting.sort(key=lambda one: one.window.row, reverse=True)
+    makers = [PartMaker(planned, *strip.own_rows) for planned in strip.above] if keep_part else []
     active: list[_Growing] = []
-    first, last = strip.rows
-    for row, chunk, areas in _chunks(reader, strip.band.index, transfer, first, min(last, reader.scene.height)):
-        broken += areas
-        end = row + len(chunk)
-        while waiting < len(growing) and growing[waiting].window.row < end:
-            active.append(growing[waiting])
-            waiting += 1
+    broken: list[Area] = []
+    height = reader.scene.height
+    for rows in _rows(reader, strip, transfer, stored):
+        while waiting and waiting[-1].window.row < rows.last:
+            active.append(waiting.pop())
         for one in active:
-            one.feed(row, chunk)
-        finished = [one for one in active if one.bottom(reader.scene.height) <= end]
-        active = [one for one in active if one.bottom(reader.scene.height) > end]
-        for one in finished:
-            yield _finish(one, reader, broken)
+            rows.into(one)
+        if isinstance(rows, _Read):
+            broken += rows.broken
+            for maker in makers:
+                rows.into_part(maker)
+        for one in active:
+            if one.bottom(height) <= rows.last:
+                yield one.finished(reader, broken)
+        active = [one for one in active if one.bottom(height) > rows.last]
+    for maker in makers:
+        if keep_part:
+            keep_part(maker.part())
 
 
-def _finish(one: _Growing, reader: SceneReader, broken: list[tuple[int, int, slice]]) -> CutTile:
-    window, scene = one.window, reader.scene
-    affine, residual_m = scene.georeference.fit(window.row, window.col, window.height, window.width)
-    east_m, south_m = scene.spacing.at(*window.centre)
-    gsd_m = float(np.sqrt(east_m * south_m)) * window.factor
-    tile = Tile(one.image, affine @ Affine.scale(window.factor), scene.georeference.crs, gsd_m)
-    return CutTile(one.planned, tile, _corrupt_share(window, broken), residual_m)
-
-
-def _corrupt_share(window: Window, broken: list[tuple[int, int, slice]]) -> float:
-    lost = 0
-    for top, bottom, cols in broken:
-        rows = min(bottom, window.row + window.height) - max(top, window.row)
-        across = min(cols.stop, window.col + window.width) - max(cols.start, window.col)
-        lost += max(rows, 0) * max(across, 0)
-    return lost / (window.height * window.width)
-
-
-def _chunks(
-    reader: SceneReader, band: int, transfer: Transfer, first: int, last: int
-) -> Iterator[tuple[int, Pixels, list[tuple[int, int, slice]]]]:
-    """Yield 8-bit rows in whole blocks: first row, pixels, and what could not be decoded."""
-    block = reader.scene.block_height
-    step = max(1, _CHUNK_PX // (reader.scene.width * block)) * block
-    row = first
-    while row < last:
-        end = min(last, row - row % step + step)
-        raw, areas = reader.rows(band, row, end - row)
-        pixels = transfer.to_8bit(raw)
-        for rows, cols in areas:
-            pixels[rows, cols] = 0
-        yield row, pixels, [(row + rows.start, row + rows.stop, cols) for rows, cols in areas]
-        row = end
-
-
-@dataclass
 class _Growing:
     """A tile whose rows are coming in."""
 
-    planned: PlannedTile
-    image: Pixels = field(init=False)
-    _rest: Pixels = field(init=False)
-    _done: int = 0
-
-    def __post_init__(self) -> None:
-        window = self.window
-        self.image = np.zeros((window.height // window.factor, window.width // window.factor), dtype=np.uint8)
-        self._rest = np.zeros((0, window.width), dtype=np.uint8)
+    def __init__(self, planned: PlannedTile) -> None:
+        self.planned = planned
+        self.averager = Averager(self.window.height, self.window.width, self.window.factor)
 
     @property
     def window(self) -> Window:
@@ -128,18 +104,93 @@ class _Growing:
         """Return the row after its last one that the scene has."""
         return min(self.window.row + self.window.height, height)
 
-    def feed(self, row: int, chunk: Pixels) -> None:
-        """Take the rows that are its own."""
-        window = self.window
-        top, bottom = max(row, window.row), min(row + len(chunk), window.row + window.height)
-        part = chunk[top - row : bottom - row, window.col : window.col + window.width]
-        if window.factor == 1:
-            self.image[top - window.row : bottom - window.row, : part.shape[1]] = part
-            return
-        rows = np.concatenate([self._rest, part]) if len(self._rest) else part
-        whole = len(rows) // window.factor
-        if whole:
-            averaged = area_average(np.ascontiguousarray(rows[: whole * window.factor]), whole, self.image.shape[1])
-            self.image[self._done : self._done + whole] = averaged
-            self._done += whole
-        self._rest = rows[whole * window.factor :].copy()
+    def finished(self, reader: SceneReader, broken: list[Area]) -> CutTile:
+        """Return the tile with its geometry."""
+        affine, gsd_m, residual_m = window_geometry(reader.scene, self.window)
+        tile = Tile(self.averager.image, affine, reader.scene.georeference.crs, gsd_m)
+        return CutTile(self.planned, tile, _corrupt_share(self.window, broken), residual_m)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Rows as they come from the scene, 8-bit, and what of them could not be decoded."""
+
+    first: int
+    pixels: Pixels
+    broken: list[Area]
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.pixels)
+
+    def into(self, one: _Growing) -> None:
+        self._give(one.window, one.window.row, one.window.row + one.window.height, one.averager.take)
+
+    def into_part(self, maker: PartMaker) -> None:
+        self._give(maker.window, maker.first, maker.last, maker.take)
+
+    def _give(self, window: Window, first: int, last: int, take: Callable[[Pixels], None]) -> None:
+        top, bottom = max(self.first, first), min(self.last, last)
+        if bottom > top:
+            take(self.pixels[top - self.first : bottom - self.first, window.col : window.col + window.width])
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Rows that a strip saw before."""
+
+    last: int
+    parts: dict[str, Part]
+
+    def into(self, one: _Growing) -> None:
+        part = self.parts.get(one.planned.tile_id)
+        if part is not None:
+            one.averager.join(part)
+
+
+def _rows(
+    reader: SceneReader, strip: Strip, transfer: Transfer, stored: StoredParts | None
+) -> Iterator[_Read | _Stored]:
+    """Yield the rows of a strip from above, stored ones where there are."""
+    first, last = strip.rows[0], min(strip.rows[1], reader.scene.height)
+    for name, begin, end in strip.below:
+        if stored is None or begin >= last or end <= first:
+            continue
+        parts = stored(name)
+        if parts is None:
+            yield from _chunks(reader, strip.band.index, transfer, max(first, begin), min(last, end))
+        else:
+            yield _Stored(end, parts)
+        first = end
+    yield from _chunks(reader, strip.band.index, transfer, first, last)
+
+
+def _corrupt_share(window: Window, broken: list[Area]) -> float:
+    lost = 0
+    for top, bottom, cols in broken:
+        rows = min(bottom, window.row + window.height) - max(top, window.row)
+        across = min(cols.stop, window.col + window.width) - max(cols.start, window.col)
+        lost += max(rows, 0) * max(across, 0)
+    return lost / (window.height * window.width)
+
+
+def _chunks(reader: SceneReader, band: int, transfer: Transfer, first: int, last: int) -> Iterator[_Read]:
+    """Yield 8-bit rows in whole blocks."""
+    block = reader.scene.block_height
+    step = max(1, _CHUNK_PX // (reader.scene.width * block)) * block
+    row = first
+    while row < last:
+        end = min(last, row - row % step + step)
+        raw, areas = reader.rows(band, row, end - row)
+        pixels = transfer.to_8bit(raw)
+        for rows, cols in areas:
+            pixels[rows, cols] = 0
+        yield _Read(row, pixels, [(row + rows.start, row + rows.stop, cols) for rows, cols in areas])
+        row = end
+
+
+def window_geometry(scene: Scene, window: Window) -> tuple[Affine, float, float]:
+    """Return a window's affine, ground sampling distance and misfit, metres."""
+    affine, residual_m = scene.georeference.fit(window.row, window.col, window.height, window.width)
+    east_m, south_m = scene.spacing.at(*window.centre)
+    return affine @ Affine.scale(window.factor), float(np.sqrt(east_m * south_m)) * window.factor, residual_m

@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 
 from knowlip.records import SCALES, SCENES, conform
-from knowlip.tiling.strips import Strip
 from knowlip.tiling.survey import Survey
 from knowlip.workspace import Workspace
 
@@ -19,7 +18,6 @@ __all__ = [
     "TILES",
     "closing_counts",
     "log_scenes",
-    "parents_of_kept",
     "planned_counts",
     "stored_counts",
 ]
@@ -27,14 +25,6 @@ __all__ = [
 TILES = "tiles"
 REJECTED_TILES = "tiles/_rejected"
 SCENE_LOG = "tiles/_scenes"
-
-
-def parents_of_kept(workspace: Workspace, strip: Strip) -> set[str]:
-    """Return which tiles of a second-stage strip have a child that the first stage kept."""
-    if strip.stage == 0 or not workspace.files(TILES):
-        return set()
-    parents = workspace.read_table(TILES, columns=["parent_id"])["parent_id"]
-    return {tile.tile_id for tile in strip.tiles} & set(parents.to_pylist())
 
 
 def log_scenes(workspace: Workspace, surveys: Sequence[Survey], *, recipe: str) -> None:

@@ -9,6 +9,7 @@ overviews, but an overview has averaged small ships away, and the screening of t
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -59,32 +60,26 @@ class RegionSettings(Section):
 def excluded_tiles(
     reader: SceneReader, strip: Strip, transfer: Transfer, settings: RegionSettings
 ) -> dict[str, Rejection]:
-    """Return which tiles of a strip are not worth reading, and why.
-
-    A medium tile is left out with the last of its small ones. Large ones are decided by what was kept below them.
+    """Return which small tiles of a strip are not worth reading, and why.
 
     Args:
         reader: The open scene.
-        strip: Small tiles, and the medium ones above them.
+        strip: Which tiles.
         transfer: The scene's way to 8 bits.
         settings: What is worth reading.
 
     Raises:
         SettingsError: The GeoJSON cannot be used.
     """
-    small = [tile for tile in strip.tiles if tile.window.scale == "S"]
     excluded: dict[str, Rejection] = {}
-    if small and settings.geojson:
-        inside = _inside(reader, small, read_region(settings.geojson))
-        outside = [tile for tile, within in zip(small, inside, strict=True) if not within]
+    if settings.geojson:
+        inside = _inside(reader, strip.tiles, read_region(settings.geojson))
+        outside = [tile for tile, within in zip(strip.tiles, inside, strict=True) if not within]
         excluded |= {tile.tile_id: Rejection("outside_region", 0.0, 1.0) for tile in outside}
-    if small and settings.low_structure == "exclude":
-        left = [tile for tile in small if tile.tile_id not in excluded]
+    if settings.low_structure == "exclude":
+        left = [tile for tile in strip.tiles if tile.tile_id not in excluded]
         excluded |= _without_structure(reader, strip, left, transfer, settings)
-    read = {tile.parent_id for tile in small if tile.tile_id not in excluded}
-    childless = {tile.parent_id for tile in small} - read
-    above = [tile.tile_id for tile in strip.tiles if tile.window.scale != "S" and tile.tile_id in childless]
-    return excluded | {tile_id: Rejection("no_kept_child", 0.0, 1.0) for tile_id in above}
+    return excluded
 
 
 @lru_cache(maxsize=4)
@@ -104,7 +99,7 @@ def read_region(path: str) -> shapely.Geometry:
     return whole
 
 
-def _inside(reader: SceneReader, tiles: list[PlannedTile], area: shapely.Geometry) -> NDArray[np.bool_]:
+def _inside(reader: SceneReader, tiles: Sequence[PlannedTile], area: shapely.Geometry) -> NDArray[np.bool_]:
     georeference = reader.scene.georeference
     if not georeference.on_earth:
         return np.zeros(len(tiles), dtype=bool)
@@ -112,13 +107,13 @@ def _inside(reader: SceneReader, tiles: list[PlannedTile], area: shapely.Geometr
     return np.asarray(shapely.contains_xy(area, (lon + 180.0) % 360.0 - 180.0, lat))
 
 
-def _centres(reader: SceneReader, tiles: list[PlannedTile]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _centres(reader: SceneReader, tiles: Sequence[PlannedTile]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     rows, cols = np.array([tile.window.centre for tile in tiles], dtype=np.float64).T
     return reader.scene.georeference.lonlat(cols, rows)
 
 
 def _without_structure(
-    reader: SceneReader, strip: Strip, tiles: list[PlannedTile], transfer: Transfer, settings: RegionSettings
+    reader: SceneReader, strip: Strip, tiles: Sequence[PlannedTile], transfer: Transfer, settings: RegionSettings
 ) -> dict[str, Rejection]:
     # Without overviews every block would be decoded for this, and once more for the tiles.
     if not tiles or strip.band.sources or not reader.source.overviews(strip.band.index):

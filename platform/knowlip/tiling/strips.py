@@ -1,14 +1,16 @@
 """The units of tiling: strips of a scene, small enough to redo and large enough to be worth a task.
 
-A strip of the first stage holds rows of medium tiles and the small tiles below them; a strip of the second stage holds
-a row of large tiles. Every tile is in exactly one strip, whatever the number of workers.
+A strip of the first stage holds rows of small tiles, and is read. A strip of the second stage holds a row of the
+largest tiles and the medium ones below them; it is put together from what the strips of the first stage saw of them.
+Every tile is in exactly one strip, whatever the number of workers, and every row of the scene is one strip's own.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from knowlip.manifest import digest
 from knowlip.scenes.bands import Band
@@ -16,6 +18,9 @@ from knowlip.scenes.reader import Scene
 from knowlip.tiling.grid import Grid, GridSettings, Window, lay_grid
 
 __all__ = ["PlannedTile", "Strip", "plan_strips", "tile_id"]
+
+_BLOCKS_A_STRIP = 8
+"""Rows of blocks that a strip holds at least: a block on the border of two strips is decoded for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +43,29 @@ class Strip:
     """Tiles of one band of a scene that are cut together.
 
     Attributes:
-        name: Unique within the scene (``VV_001``, ``VV_L000``).
-        stage: 0 for strips of small and medium tiles; 1 for large ones, which are kept where a child was.
+        name: Unique within the scene (``VV_001``, ``VV_P000``).
+        stage: 0 for strips of small tiles; 1 for larger ones, which are kept where a child was.
         band: The band that is cut.
         tiles: What is cut, smaller scales first.
+        own_rows: First scene row that this strip answers for, and the row after the last (first stage).
+        above: Larger tiles that these rows are part of (first stage).
+        below: Name and own rows of each strip that these tiles are put together from (second stage).
     """
 
     name: str
     stage: int
     band: Band
     tiles: tuple[PlannedTile, ...]
+    own_rows: tuple[int, int] = (0, 0)
+    above: tuple[PlannedTile, ...] = ()
+    below: tuple[tuple[str, int, int], ...] = ()
 
     @property
     def rows(self) -> tuple[int, int]:
-        """First row and the row after the last that the tiles cover."""
+        """First row and the row after the last that its tiles cover, and the parts it leaves of larger ones."""
         windows = [tile.window for tile in self.tiles]
-        return min(w.row for w in windows), max(w.row + w.height for w in windows)
+        first, last = min(w.row for w in windows), max(w.row + w.height for w in windows)
+        return (min(first, self.own_rows[0]), max(last, self.own_rows[1])) if self.above else (first, last)
 
 
 def tile_id(scene_id: str, series: str, window: Window) -> str:
@@ -73,39 +85,66 @@ def plan_strips(scene: Scene, settings: GridSettings) -> list[Strip]:
         SceneError: The scene is smaller than one tile (code ``too_small``).
     """
     grid = lay_grid(scene.height, scene.width, scene.spacing, settings, name=scene.name)
-    rows = max(1, int(settings.strip_mpx * 1e6 / scene.width))
-    return [strip for band in scene.bands for strip in _band_strips(scene, band, grid, rows)]
+    rows = max(1, int(settings.strip_mpx * 1e6 / scene.width), _BLOCKS_A_STRIP * (scene.block_height - 1))
+    return [strip for band in scene.bands for strip in _band_strips(scene, band, grid, rows, settings.overlap)]
 
 
-def _band_strips(scene: Scene, band: Band, grid: Grid, rows: int) -> list[Strip]:
-    below = [scale for scale in grid.windows if scale != "L"]
-    strips = []
-    if below:
-        groups = _grouped(grid, below, rows)
-        strips += [_strip(scene, band, grid, f"{index:03d}", 0, group) for index, group in enumerate(groups)]
-    by_row: dict[int, list[Window]] = {}
-    for window in grid.windows.get("L", ()):
-        by_row.setdefault(window.row, []).append(window)
-    strips += [_strip(scene, band, grid, f"L{index:03d}", 1, row) for index, row in enumerate(by_row.values())]
-    return strips
+def _band_strips(scene: Scene, band: Band, grid: Grid, rows: int, overlap: float) -> list[Strip]:
+    *larger, smallest = grid.windows
+    small = _grouped(grid, [smallest], rows, overlap)
+    # The scene is divided where the strips begin, down to the last row that any tile needs.
+    starts = [min(window.row for window in group) for group in small]
+    bottom = max(window.row + window.height for windows in grid.windows.values() for window in windows)
+    own_rows = list(pairwise([*starts, min(bottom, scene.height)]))
+    parents = [window for scale in larger for window in grid.windows[scale]]
+    first = [
+        Strip(
+            f"{band.series}_{index:03d}",
+            0,
+            band,
+            _planned(scene, band, grid, group),
+            own,
+            _planned(scene, band, grid, [window for window in parents if _meets(window, *own)]),
+        )
+        for index, (group, own) in enumerate(zip(small, own_rows, strict=True))
+    ]
+    seen = [(strip.name, *strip.own_rows) for strip in first]
+    second = [
+        Strip(
+            f"{band.series}_P{index:03d}",
+            1,
+            band,
+            _planned(scene, band, grid, group),
+            below=tuple(one for one in seen if any(_meets(window, *one[1:]) for window in group)),
+        )
+        for index, group in enumerate(_grouped(grid, larger, 1, overlap) if larger else ())
+    ]
+    return first + second
 
 
-def _strip(scene: Scene, band: Band, grid: Grid, suffix: str, stage: int, windows: Iterable[Window]) -> Strip:
+def _meets(window: Window, first: int, last: int) -> bool:
+    return window.row < last and window.row + window.height > first
+
+
+def _planned(scene: Scene, band: Band, grid: Grid, windows: Iterable[Window]) -> tuple[PlannedTile, ...]:
     planned = []
     for window in sorted(windows, key=lambda w: ("SML".index(w.scale), w.row, w.col)):
         parent = grid.parents[window]
         parent_id = tile_id(scene.scene_id, band.series, parent) if parent else None
         planned.append(PlannedTile(window, tile_id(scene.scene_id, band.series, window), parent_id))
-    return Strip(f"{band.series}_{suffix}", stage, band, tuple(planned))
+    return tuple(planned)
 
 
-def _grouped(grid: Grid, scales: list[str], rows: int) -> list[list[Window]]:
+def _grouped(grid: Grid, scales: Sequence[str], rows: int, overlap: float) -> list[list[Window]]:
     """Put the rows of the larger scale into groups of at least ``rows`` pixels, and each child where its parent is."""
-    leading = grid.windows[scales[0]]
-    tops = sorted({window.row for window in leading})
-    starts = [tops[0]]
-    for top in tops:
-        if top - starts[-1] >= rows:
+    bottoms: dict[int, int] = {}
+    for window in grid.windows[scales[0]]:
+        bottoms[window.row] = max(bottoms.get(window.row, 0), window.row + window.height)
+    starts = [min(bottoms)]
+    for above, top in pairwise(sorted(bottoms)):
+        # A last row that was shifted back lies mostly on the one before, and is read with it.
+        shifted = top - above < (bottoms[top] - top) * (1.0 - overlap) / 2
+        if top - starts[-1] >= rows and not shifted:
             starts.append(top)
 
     def group_of(window: Window) -> int:

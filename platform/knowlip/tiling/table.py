@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 
 from knowlip.geography import airports_within, footprint, nearest_place, ports_within, to_wgs84
 from knowlip.records import REJECTED, TILES, conform
 from knowlip.scenes.reader import Scene, SceneReader
-from knowlip.tiling.cutting import CutTile, cut_strip
+from knowlip.tiling.averaging import Part
+from knowlip.tiling.cutting import CutTile, StoredParts, cut_strip, window_geometry
 from knowlip.tiling.encoding import encode_png
 from knowlip.tiling.geoparquet import bbox_of, with_geometry
 from knowlip.tiling.grid import GridSettings
@@ -61,14 +61,6 @@ class StripTables:
         return with_geometry(conform(pa.Table.from_pylist(rows, schema=REJECTED), REJECTED, where="tiles/_rejected"))
 
 
-@dataclass(frozen=True)
-class _Judged:
-    cut: CutTile
-    view: Tile
-    quality: Quality
-    rejection: Rejection | None
-
-
 def tile_strip(
     reader: SceneReader,
     strip: Strip,
@@ -78,11 +70,14 @@ def tile_strip(
     screening: ScreeningSettings,
     regions: RegionSettings = _EVERYWHERE,
     parents_of_kept: Collection[str] = (),
+    keep_part: Callable[[Part], None] | None = None,
+    stored: StoredParts | None = None,
 ) -> StripTables:
     """Cut, measure, screen and describe the tiles of a strip.
 
     Small tiles are screened by their scores. A medium or large tile gives them context, so it is kept exactly when one
     of its children is: the chain of texts from large to small (eq. 1–3) is never broken, and open sea has no parents.
+    One without is set aside unlooked at.
 
     Args:
         reader: The open scene.
@@ -92,103 +87,99 @@ def tile_strip(
         screening: Thresholds.
         regions: Which ground is worth reading.
         parents_of_kept: Tiles of this strip whose children, in other strips, were kept.
+        keep_part: As for `cut_strip`.
+        stored: As for `cut_strip`.
     """
+    rows = _Rows(reader.scene, strip, radiometry, grid)
     tables = StripTables()
-    excluded = excluded_tiles(reader, strip, radiometry.transfer, regions)
+    if strip.stage == 0:
+        unread = excluded_tiles(reader, strip, radiometry.transfer, regions)
+    else:
+        unread = _childless(strip, set(parents_of_kept))
     for planned in strip.tiles:
-        if planned.tile_id in excluded:
-            why = excluded[planned.tile_id]
-            tables.rejected.append(_unread_row(planned, why, reader.scene, strip, radiometry, grid))
-    strip = replace(strip, tiles=tuple(planned for planned in strip.tiles if planned.tile_id not in excluded))
+        if planned.tile_id in unread:
+            tables.rejected.append(rows.unread(planned, unread[planned.tile_id]))
+    strip = replace(strip, tiles=tuple(planned for planned in strip.tiles if planned.tile_id not in unread))
     if not strip.tiles:
         return tables
-    needed = set(parents_of_kept)
-    parents: list[_Judged] = []
-    for judged in _judged(reader, strip, radiometry, screening):
-        if judged.cut.planned.window.scale == "S":
-            _sort_in(tables, judged, reader.scene, strip, radiometry, grid)
-            if judged.rejection is None and judged.cut.planned.parent_id:
-                needed.add(judged.cut.planned.parent_id)
+    for cut in cut_strip(reader, strip, radiometry.transfer, keep_part=keep_part, stored=stored):
+        view = cut.tile.view(VIEW_PX)
+        quality = measure_quality(cut.tile, view, radiometry.transfer, looks=radiometry.looks)
+        rejection = None
+        if strip.stage == 0:
+            rejection = screen(quality, screening, corrupt_share=cut.corrupt_share, residual_m=cut.residual_m)
+        if rejection is None:
+            tables.kept.append(rows.kept(cut, view, quality))
         else:
-            parents.append(judged)
-    # Medium tiles come with their children; the children of large ones lie in other strips.
-    for judged in parents:
-        childless = None if judged.cut.planned.tile_id in needed else Rejection("no_kept_child", 0.0, 1.0)
-        final = _Judged(judged.cut, judged.view, judged.quality, childless)
-        _sort_in(tables, final, reader.scene, strip, radiometry, grid)
+            tables.rejected.append(rows.rejected(cut, view, quality, rejection))
     return tables
 
 
-def _judged(
-    reader: SceneReader, strip: Strip, radiometry: Radiometry, screening: ScreeningSettings
-) -> Iterator[_Judged]:
-    for cut in cut_strip(reader, strip, radiometry.transfer):
-        view = cut.tile.view(VIEW_PX)
-        quality = measure_quality(cut.tile, view, radiometry.transfer, looks=radiometry.looks)
-        rejection = screen(quality, screening, corrupt_share=cut.corrupt_share, residual_m=cut.residual_m)
-        yield _Judged(cut, view, quality, rejection)
+def _childless(strip: Strip, needed: set[str]) -> dict[str, Rejection]:
+    """Return which larger tiles have no child that is kept; medium tiles come before the large ones above them."""
+    for planned in strip.tiles:
+        if planned.tile_id in needed and planned.parent_id:
+            needed.add(planned.parent_id)
+    nothing = Rejection("no_kept_child", 0.0, 1.0)
+    return {planned.tile_id: nothing for planned in strip.tiles if planned.tile_id not in needed}
 
 
-def _sort_in(
-    tables: StripTables, judged: _Judged, scene: Scene, strip: Strip, radiometry: Radiometry, grid: GridSettings
-) -> None:
-    row = _describe(judged.cut, judged.quality, scene, strip, radiometry, grid)
-    rejection = judged.rejection
-    if rejection is None:
-        image = encode_png(judged.cut.tile.pixels)
-        view = image if judged.view is judged.cut.tile else encode_png(judged.view.pixels)
-        tables.kept.append({**row, "image": image, "view": view})
-    else:
-        why = {"reason": rejection.reason, "score": rejection.score, "threshold": rejection.threshold}
-        thumbnail = encode_png(judged.view.view(THUMBNAIL_PX).pixels)
-        tables.rejected.append({**row, "thumbnail": thumbnail, **why})
+@dataclass(frozen=True)
+class _Rows:
+    """Makes the rows of a strip's tiles."""
 
+    scene: Scene
+    strip: Strip
+    radiometry: Radiometry
+    grid: GridSettings
 
-def _unread_row(
-    planned: PlannedTile, rejection: Rejection, scene: Scene, strip: Strip, radiometry: Radiometry, grid: GridSettings
-) -> dict[str, Any]:
-    """Describe a tile whose pixels nobody looked at."""
-    window = planned.window
-    affine, residual_m = scene.georeference.fit(window.row, window.col, window.height, window.width)
-    east_m, south_m = scene.spacing.at(*window.centre)
-    gsd_m = float(np.sqrt(east_m * south_m)) * window.factor
-    nothing = np.broadcast_to(np.uint8(0), (window.height // window.factor, window.width // window.factor))
-    tile = Tile(nothing, affine @ Affine.scale(window.factor), scene.georeference.crs, gsd_m)
-    row = _describe(CutTile(planned, tile, 0.0, residual_m), None, scene, strip, radiometry, grid)
-    why = {"reason": rejection.reason, "score": rejection.score, "threshold": rejection.threshold}
-    return {**row, "thumbnail": None, **why}
+    def kept(self, cut: CutTile, view: Tile, quality: Quality) -> dict[str, Any]:
+        """Describe a tile that is kept."""
+        image = encode_png(cut.tile.pixels)
+        small = image if view is cut.tile else encode_png(view.pixels)
+        return {**self._described(cut, quality), "image": image, "view": small}
 
+    def rejected(self, cut: CutTile, view: Tile, quality: Quality, why: Rejection) -> dict[str, Any]:
+        """Describe a tile that is set aside."""
+        thumbnail = encode_png(view.view(THUMBNAIL_PX).pixels)
+        return {**self._described(cut, quality), "thumbnail": thumbnail, **asdict(why)}
 
-def _describe(
-    cut: CutTile, quality: Quality | None, scene: Scene, strip: Strip, radiometry: Radiometry, grid: GridSettings
-) -> dict[str, Any]:
-    planned, tile = cut.planned, cut.tile
-    window = planned.window
-    return {
-        "tile_id": planned.tile_id,
-        "scene_id": scene.scene_id,
-        "scene_name": scene.name,
-        "series": strip.band.series,
-        "scale": window.scale,
-        "parent_id": planned.parent_id,
-        "row_off": window.row,
-        "col_off": window.col,
-        "height": window.height,
-        "width": window.width,
-        "extent_m": grid.extents_m()[window.scale],
-        "gsd_m": tile.gsd_m,
-        "crs": tile.crs,
-        "affine": list(tile.affine)[:6],
-        "georeference": scene.georeference.kind,
-        "residual_m": cut.residual_m,
-        "sensor": scene.sensor,
-        "band": scene.radar_band,
-        "polarisation": strip.band.polarisation,
-        "time": scene.time,
-        "transfer": radiometry.transfer.record(),
-        "quality": quality.record() if quality else None,
-        **(_place(scene, tile, window.centre) if scene.georeference.on_earth else _NOWHERE),
-    }
+    def unread(self, planned: PlannedTile, why: Rejection) -> dict[str, Any]:
+        """Describe a tile whose pixels nobody looked at."""
+        window = planned.window
+        affine, gsd_m, residual_m = window_geometry(self.scene, window)
+        nothing = np.broadcast_to(np.uint8(0), (window.height // window.factor, window.width // window.factor))
+        tile = Tile(nothing, affine, self.scene.georeference.crs, gsd_m)
+        return {**self._described(CutTile(planned, tile, 0.0, residual_m), None), "thumbnail": None, **asdict(why)}
+
+    def _described(self, cut: CutTile, quality: Quality | None) -> dict[str, Any]:
+        planned, tile, scene = cut.planned, cut.tile, self.scene
+        window = planned.window
+        return {
+            "tile_id": planned.tile_id,
+            "scene_id": scene.scene_id,
+            "scene_name": scene.name,
+            "series": self.strip.band.series,
+            "scale": window.scale,
+            "parent_id": planned.parent_id,
+            "row_off": window.row,
+            "col_off": window.col,
+            "height": window.height,
+            "width": window.width,
+            "extent_m": self.grid.extents_m()[window.scale],
+            "gsd_m": tile.gsd_m,
+            "crs": tile.crs,
+            "affine": list(tile.affine)[:6],
+            "georeference": scene.georeference.kind,
+            "residual_m": cut.residual_m,
+            "sensor": scene.sensor,
+            "band": scene.radar_band,
+            "polarisation": self.strip.band.polarisation,
+            "time": scene.time,
+            "transfer": self.radiometry.transfer.record(),
+            "quality": quality.record() if quality else None,
+            **(_place(scene, tile, window.centre) if scene.georeference.on_earth else _NOWHERE),
+        }
 
 
 _NOWHERE: dict[str, Any] = dict.fromkeys(

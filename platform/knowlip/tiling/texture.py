@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage, stats
 from skimage.feature import graycomatrix, graycoprops
 
@@ -86,7 +87,7 @@ def measure_quality(tile: Tile, view: Tile, transfer: Transfer, *, looks: float)
         transfer: How its 8-bit values go back to decibels.
         looks: Equivalent number of looks of the scene where it is calm (`calm_looks`).
     """
-    counts = np.bincount(tile.pixels.ravel(), minlength=256)
+    counts, shown = _histogram(tile.pixels), _histogram(view.pixels)
     valid = int(counts[1:].sum())
     range_db = _range_db(counts, transfer.decibels)
     contrast, homogeneity, energy, correlation = _cooccurrence(view.pixels)
@@ -95,12 +96,12 @@ def measure_quality(tile: Tile, view: Tile, transfer: Transfer, *, looks: float)
         homogeneity=homogeneity,
         energy=energy,
         correlation=correlation,
-        entropy=_entropy(np.bincount(view.pixels.ravel(), minlength=256)[1:]),
+        entropy=_entropy(shown[1:]),
         saturation=float(counts[255]) / valid if valid else 0.0,
         nodata_share=1.0 - valid / tile.pixels.size,
         enl=_looks(tile.pixels, transfer.decibels),
         dynamic_range_db=range_db,
-        bright_density=_bright_density(view, transfer.decibels),
+        bright_density=_bright_density(view, shown, transfer.decibels),
         structure=range_db / _speckle_range_db(round(looks, 2)),
     )
 
@@ -125,6 +126,10 @@ def _speckle_range_db(looks: float) -> float:
 @lru_cache(maxsize=1024)
 def _speckle_tail_db(looks: float) -> float:
     return float(10.0 * np.log10(stats.gamma.isf(_FALSE_ALARM, looks) / looks))
+
+
+def _histogram(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return np.array(Image.fromarray(pixels).histogram(), dtype=np.int64)
 
 
 def _cooccurrence(pixels: NDArray[np.uint8]) -> tuple[float, float, float, float]:
@@ -184,15 +189,22 @@ def _range_db(counts: NDArray[np.int64], decibels: NDArray[np.float32]) -> float
     return float(decibels[high] - decibels[low])
 
 
-def _bright_density(view: Tile, decibels: NDArray[np.float32]) -> float:
-    valid = view.pixels[view.valid]
-    if not valid.size:
+def _bright_density(view: Tile, counts: NDArray[np.int64], decibels: NDArray[np.float32]) -> float:
+    valid = int(counts[1:].sum())
+    if not valid:
         return 0.0
     looks = round(max(_looks(view.pixels, decibels), 0.5), 1)
-    limit = decibels[int(np.median(valid))] + max(_BRIGHT_DB, _speckle_tail_db(looks))
+    limit = decibels[_median_level(counts)] + max(_BRIGHT_DB, _speckle_tail_db(looks))
     level = int(np.searchsorted(decibels[1:], limit)) + 1
-    if level > 255:
+    if level > 255 or counts[level:].sum() < _SMALLEST_BRIGHT_PX:
         return 0.0
     labels, _ = ndimage.label(view.pixels >= level, structure=np.ones((3, 3)))
     scatterers = np.count_nonzero(np.bincount(labels.ravel())[1:] >= _SMALLEST_BRIGHT_PX)
-    return scatterers / (valid.size * view.gsd_m**2 / 1e6)
+    return scatterers / (valid * view.gsd_m**2 / 1e6)
+
+
+def _median_level(counts: NDArray[np.int64]) -> int:
+    """Return the median of valid levels, from how many pixels there are of each."""
+    cumulated = np.cumsum(counts[1:])
+    middle = (cumulated[-1] - 1) // 2, cumulated[-1] // 2
+    return int(np.searchsorted(cumulated, middle, side="right").sum() // 2) + 1

@@ -89,8 +89,12 @@ class Tile:
 def area_average(pixels: Pixels, height: int, width: int) -> Pixels:
     """Average 8-bit pixels by area over valid ones; a result is valid where at least half of its area is.
 
-    Averaging what is displayed, rather than power, keeps a parent looking like its children put together.
+    Averaging what is displayed, rather than power, keeps a parent looking like its children put together. By a whole
+    factor each result depends on the pixels under it alone, so that an image may be averaged in parts.
     """
+    factor = pixels.shape[0] // height
+    if pixels.shape == (height * factor, width * factor):
+        return _reduced(pixels, factor)
     size = (width, height)
     if pixels.min() > 0:
         return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
@@ -98,6 +102,22 @@ def area_average(pixels: Pixels, height: int, width: int) -> Pixels:
     share = _box((pixels > 0).astype(np.float32), size)
     mean = np.rint(total / np.maximum(share, 1e-6))
     return np.where(share >= 0.5, np.clip(mean, 1, 255), 0).astype(np.uint8)
+
+
+def _reduced(pixels: Pixels, factor: int) -> Pixels:
+    if factor == 1:
+        return pixels.copy()
+    reduced = np.array(Image.fromarray(np.ascontiguousarray(pixels)).reduce(factor))
+    if pixels.min() > 0:
+        return reduced
+    height, width = reduced.shape
+    cells = pixels.reshape(height, factor, width, factor).swapaxes(1, 2)
+    touched = (cells == 0).any(axis=(2, 3))
+    partly = cells[touched].reshape(-1, factor * factor)
+    count, total = (partly > 0).sum(axis=1), partly.sum(axis=1, dtype=np.int64)
+    mean = (2 * total + count) // np.maximum(2 * count, 1)
+    reduced[touched] = np.where(2 * count >= factor * factor, mean, 0)
+    return reduced
 
 
 def stitch(tiles: list[tuple[int, int, Tile]], height: int, width: int) -> Pixels:

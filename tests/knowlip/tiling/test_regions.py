@@ -46,7 +46,15 @@ def tiled(path: str, regions: RegionSettings) -> StripTables:
     with survey.scene.reading() as reader:
         for strip in survey.strips:
             radiometry = survey.bands[strip.band.index]
-            part = tile_strip(reader, strip, radiometry, grid=GRID, screening=ScreeningSettings(), regions=regions)
+            part = tile_strip(
+                reader,
+                strip,
+                radiometry,
+                grid=GRID,
+                screening=ScreeningSettings(),
+                regions=regions,
+                parents_of_kept={row["parent_id"] for row in whole.kept},
+            )
             whole.kept += part.kept
             whole.rejected += part.rejected
     return whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -26,13 +27,13 @@ def test_objects_lie_in_the_tiles_whose_footprint_contains_them(kind: Kind, tmp_
     found = survey_scene(str(paths.image), SceneSettings(), GRID)
     assert found.scene is not None, found.detail
     with found.scene.reading() as reader:
-        rows = [
-            row
-            for strip in found.strips
-            for row in tile_strip(
-                reader, strip, found.bands[1], grid=GRID, screening=ScreeningSettings(keep_low_structure=True)
+        rows: list[dict[str, Any]] = []
+        for strip in found.strips:
+            parents = {row["parent_id"] for row in rows}
+            everything = ScreeningSettings(keep_low_structure=True)
+            rows += tile_strip(
+                reader, strip, found.bands[1], grid=GRID, screening=everything, parents_of_kept=parents
             ).kept
-        ]
     truth = geopandas.read_file(paths.truth)
     outlines = geopandas.GeoSeries.from_wkb([row["geometry"] for row in rows], crs="EPSG:4326")
     assert len(truth) > 5
