@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from lexicalrichness import LexicalRichness
 
 from knowlip.captioning import Chain, MeasuredCaptioner, mtld
 from knowlip.captioning.richness import words
@@ -145,3 +146,11 @@ def test_mtld_of_known_sequences() -> None:
     lengths = [mtld((["a", "b", "c", "d", "e"] * 40)[:count]) for count in (50, 100, 200)]
     assert max(lengths) - min(lengths) < 1.5
     assert all(later <= former + 1.5 for former, later in pairwise(lengths))
+
+
+def test_mtld_agrees_with_lexicalrichness() -> None:
+    texts = [" ".join(one.subtexts.values()) for one in Chain(MeasuredCaptioner()).run(pyramid("one"))]
+    for text in (texts[0], " ".join(texts)):
+        tokens = words(text)
+        oracle = LexicalRichness(" ".join(tokens), preprocessor=None, tokenizer=str.split)
+        assert mtld(tokens) == pytest.approx(oracle.mtld(threshold=0.72), rel=1e-9)
