@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, distributed
 
-__all__ = ["gather_rows", "world_size"]
+__all__ = ["gather_objects", "gather_rows", "world_size"]
 
 
 def world_size() -> int:
@@ -28,3 +31,12 @@ def gather_rows(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(padded) for _ in range(count)]
     distributed.all_gather(parts, padded)
     return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+
+def gather_objects(items: Sequence[Any]) -> list[Any]:
+    """Return the plain objects of all workers, in the order of the workers."""
+    if world_size() == 1:
+        return list(items)
+    parts: list[Any] = [None] * world_size()
+    distributed.all_gather_object(parts, list(items))
+    return [item for part in parts for item in part]

@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from knowlip.benchmark.metrics import classification_scores
 from knowlip.errors import CheckpointError, DataError
-from knowlip.settings import Section
 from models.augment import Augmentation
-from models.checkpoint import load, load_strictly, read_weights, save_checkpoint
-from models.collectives import gather_rows
+from models.checkpoint import load, load_strictly, read_weights
+from models.tasks.base import CheckpointSettings, CheckpointTask
 from models.tasks.protocol import Batch
 from models.tasks.views import read_views
 from models.verbs import KnowlipModel
@@ -34,11 +34,9 @@ COLUMNS = ("example_id", "view", "label")
 _CLASSES, _HEAD = "classes.json", "head.safetensors"
 
 
-class ClassificationSettings(Section):
+class ClassificationSettings(CheckpointSettings):
     """What a classification task is made from."""
 
-    checkpoint: str
-    """Checkpoint folder whose vision tower is fine-tuned."""
     classes: tuple[str, ...] = Field(min_length=2)
     """Class names, in the order of the head's outputs."""
     augmentation: Augmentation = Augmentation()
@@ -68,7 +66,7 @@ class Classifier(nn.Module):
         return self.head(self.vision.forward_features(pixels_BCHW)[:, 0])
 
 
-class ClassificationTask:
+class ClassificationTask(CheckpointTask):
     """One label an image.
 
     Args:
@@ -78,25 +76,18 @@ class ClassificationTask:
     name = "classification"
     best_metric = "top1"
     higher_is_better = True
+    score = staticmethod(classification_scores)
+
+    settings: ClassificationSettings
 
     def __init__(self, settings: ClassificationSettings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self._index = {label: index for index, label in enumerate(settings.classes)}
-        self._model: KnowlipModel | None = None
         self._network: Classifier | None = None
-        self._logits: list[Tensor] = []
-        self._labels: list[Tensor] = []
-
-    @property
-    def model(self) -> KnowlipModel:
-        """The checkpoint that is fine-tuned; opened once in a process."""
-        if self._model is None:
-            self._model = load(self.settings.checkpoint)
-        return self._model
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel to the workers without the network."""
-        return {**self.__dict__, "_model": None, "_network": None}
+        return {**super().__getstate__(), "_network": None}
 
     @property
     def network(self) -> Classifier:
@@ -108,7 +99,9 @@ class ClassificationTask:
     def build(self) -> nn.Module:
         """Put a new head on the checkpoint's vision tower."""
         vision = self.model.network.vision
-        self._network = Classifier(vision, int(vision.num_features), len(self.settings.classes))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            self._network = Classifier(vision, int(vision.num_features), len(self.settings.classes))
         return self._network
 
     def collate(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
@@ -117,7 +110,8 @@ class ClassificationTask:
         Raises:
             DataError: A label is none of the classes, or no row can be used.
         """
-        views = read_views(columns, self.model.preprocessing, self.settings.augmentation if train else None, generator)
+        augmentation = self.settings.augmentation if train else None
+        views = read_views(columns, self.model.preprocessing, augmentation, generator, fit=self.settings.fit)
         labels = [str(columns["label"][index]) for index in views.kept]
         unknown = sorted({label for label in labels if label not in self._index})
         if unknown:
@@ -135,35 +129,24 @@ class ClassificationTask:
         smoothing = self.settings.label_smoothing
         return {"cross_entropy": functional.cross_entropy(logits_BC, batch["labels"], label_smoothing=smoothing)}
 
-    def after_step(self) -> None:
-        """Do nothing: there is no moving average."""
-
+    @torch.no_grad()
     def evaluate(self, batch: Batch) -> None:
-        """Add a held-out batch."""
-        self._logits.append(self._forward(batch))
-        self._labels.append(batch["labels"])
-
-    def metrics(self) -> dict[str, float]:
-        """Return `top1`, `top3` and `mean_recall` (over the classes that occur) of all workers' examples."""
-        device = self.network.head.weight.device
-        none = torch.zeros(0, len(self.settings.classes)), torch.zeros(0, dtype=torch.int64)
-        logits_NC = gather_rows(torch.cat([*self._logits, none[0].to(device)]))
-        labels_N = gather_rows(torch.cat([*self._labels, none[1].to(device)]))
-        self._logits, self._labels = [], []
-        if not len(labels_N):
-            return {}
-        return _scores(logits_NC, labels_N)
+        """Rank the classes for each image of a held-out batch."""
+        classes, most = self.settings.classes, min(3, len(self.settings.classes))
+        ranked_BK = self._forward(batch).topk(most, dim=1).indices.tolist()
+        for name, label, ranked in zip(batch["example_id"], batch["labels"].tolist(), ranked_BK, strict=True):
+            names = [classes[index] for index in ranked]
+            self._records.append({"example_id": name, "label": classes[label], "ranked": names})
 
     def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         """Write the checkpoint with the tuned tower, and beside it the head and the names of its classes."""
-        model = self.model
-        save_checkpoint(folder, model.network, model.tokenizer, model.preprocessing, manifest)
+        super().export(folder, manifest)
         head = {name: value.detach().cpu().clone() for name, value in self.network.head.state_dict().items()}
         save_file(head, Path(folder) / _HEAD)
         (Path(folder) / _CLASSES).write_text(json.dumps(list(self.settings.classes)), encoding="utf-8")
 
     def _forward(self, batch: Batch) -> Tensor:
-        return self.network(self.model.preprocessing.normalised(batch["pixels"])).float()
+        return self.network(self._pixels(batch)).float()
 
 
 def load_classifier(folder: str | Path) -> tuple[Classifier, KnowlipModel, tuple[str, ...]]:
@@ -182,14 +165,3 @@ def load_classifier(folder: str | Path) -> tuple[Classifier, KnowlipModel, tuple
     network = Classifier(vision, int(vision.num_features), len(classes))
     load_strictly(network.head, read_weights(folder / _HEAD), where=str(folder))
     return network.eval(), model, classes
-
-
-def _scores(logits_NC: Tensor, labels_N: Tensor) -> dict[str, float]:
-    ranked_NK = logits_NC.topk(min(3, logits_NC.shape[1]), dim=1).indices
-    right_NK = ranked_NK == labels_N[:, None]
-    recalls = [right_NK[labels_N == label, 0].float().mean() for label in labels_N.unique()]
-    return {
-        "top1": right_NK[:, 0].float().mean().item(),
-        "top3": right_NK.any(dim=1).float().mean().item(),
-        "mean_recall": torch.stack(recalls).mean().item(),
-    }

@@ -79,6 +79,10 @@ QUALITY = pa.struct(
 )
 """Texture and statistics by which tiles are screened (section 3.1, step 5)."""
 
+_BOXES = pa.list_(
+    pa.struct([("category", pa.string()), *[(edge, pa.float32()) for edge in ("xmin", "ymin", "xmax", "ymax")]])
+)
+
 _TRANSFER = pa.struct(
     [
         ("quantity", pa.string()),
@@ -199,6 +203,10 @@ EXAMPLES = pa.schema(
         _field("question", pa.string(), "what is asked (VQA)"),
         _field("answer", pa.string(), "the right answer (VQA)"),
         _field("kind", pa.string(), "kind of question"),
+        _field("texts", pa.list_(pa.string()), "right descriptions (retrieval, captioning)"),
+        _field("boxes", _BOXES, "targets, in pixels of the view (detection)"),
+        _field("mask", pa.binary(), "8-bit PNG as large as the view: code of each pixel, 0 unknown (segmentation)"),
+        _field("group", pa.string(), "near-identical examples or examples of one place; never parted by a split"),
     ]
 )
 """`datasets/NAME/`: labelled examples of a downstream task, built from truth, annotations or measurements."""

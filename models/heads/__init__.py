@@ -1,0 +1,1 @@
+"""What is put on the vision tower for a downstream task: a detector and a mask transformer."""

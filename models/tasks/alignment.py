@@ -1,0 +1,56 @@
+"""Contrast and matching while fine-tuning: within the batch, without queue and soft targets, since the sets are small.
+
+Shape letters: B batch, L tokens, N patches, D width, E embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from knowlip.benchmark.answers import normalise
+from models.knowlip import KnowLIP
+from models.objectives.itc import contrast_loss
+from models.objectives.itm import draw_negatives, matching_loss
+
+__all__ = ["alike", "batch_contrast", "batch_matching"]
+
+
+def alike(tiles: Sequence[str], statements: Sequence[str]) -> Tensor:
+    """Return which rows (B, B) show the same tile or say the same, and are no negatives of one another."""
+    said = [normalise(statement) for statement in statements]
+    same_tile = np.array(tiles)[:, None] == np.array(tiles)[None, :]
+    same_words = np.array(said)[:, None] == np.array(said)[None, :]
+    return torch.from_numpy(same_tile | same_words)
+
+
+def batch_contrast(network: KnowLIP, image_BE: Tensor, text_BE: Tensor, alike_BB: Tensor) -> Tensor:
+    """Return eq. 4 within the batch."""
+    own = torch.eye(len(image_BE), dtype=torch.bool, device=image_BE.device)
+    mask_BB = ~alike_BB | own
+    return contrast_loss(image_BE, text_BE, image_BE, text_BE, mask_BB, network.temperature.float(), 0.0)
+
+
+def batch_matching(
+    network: KnowLIP,
+    image_BND: Tensor,
+    image_BE: Tensor,
+    text_BE: Tensor,
+    ids_BL: Tensor,
+    mask_BL: Tensor,
+    alike_BB: Tensor,
+    chance_B2: Tensor,
+) -> Tensor:
+    """Return eq. 5 with one hard negative text and one hard negative image a pair, drawn within the batch."""
+    similarity_BB = (image_BE @ text_BE.T / network.temperature).detach()
+    text_index, text_valid = draw_negatives(similarity_BB, ~alike_BB, chance_B2[:, 0])
+    image_index, image_valid = draw_negatives(similarity_BB.T, ~alike_BB, chance_B2[:, 1])
+    fused = network.fuse(
+        torch.cat([image_BND, image_BND, image_BND[image_index]]),
+        torch.cat([ids_BL, ids_BL[text_index], ids_BL]),
+        torch.cat([mask_BL, mask_BL[text_index], mask_BL]),
+    )
+    return matching_loss(*network.match_logits(fused).chunk(3), torch.stack([text_valid, image_valid]))

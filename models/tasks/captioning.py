@@ -1,0 +1,84 @@
+"""Captioning as a task of the training loop: ITC + ITM + MLM, the whole caption written (section 4.4, Table 5).
+
+Shape letters: B batch, L tokens, T written tokens, N patches, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from knowlip.benchmark.metrics import caption_records, caption_scores
+from models.collectives import gather_objects
+from models.generation import write_spans
+from models.objectives.mlm import IGNORED, writing_loss
+from models.tasks.described import COLUMNS, DescribedSettings, DescribedTask
+from models.tasks.protocol import Batch
+from models.text import pad
+
+__all__ = ["COLUMNS", "CaptioningSettings", "CaptioningTask"]
+
+
+class CaptioningSettings(DescribedSettings):
+    """What a captioning task is made from."""
+
+    max_tokens: int = Field(100, ge=8)
+    """Longest caption."""
+    beams: int = Field(3, ge=1)
+    """Beam width of held-out captions; 1 is greedy."""
+
+
+class CaptioningTask(DescribedTask):
+    """A description of an image.
+
+    Args:
+        settings: What it is made from.
+    """
+
+    name = "captioning"
+    best_metric = "cider"
+    higher_is_better = True
+    score = staticmethod(caption_scores)
+
+    settings: CaptioningSettings
+
+    def collate(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
+        """Return a batch of `DescribedTask`, with `prompt_ids`, `prompt_mask`, `written` and `labels`."""
+        batch = super().collate(columns, train=train, generator=generator)
+        tokenizer, most = self.model.tokenizer, self.settings.max_tokens
+        prompt_ids, prompt_mask = pad(tokenizer.prompt([""] * len(batch["said"]), most), tokenizer.pad)
+        spelled = [ids[: most - 1] for ids in tokenizer.encode(batch["said"])]
+        written, _ = pad([[tokenizer.cls, *ids] for ids in spelled], tokenizer.pad)
+        labels, _ = pad([[*ids, tokenizer.sep] for ids in spelled], IGNORED)
+        return {**batch, "prompt_ids": prompt_ids, "prompt_mask": prompt_mask, "written": written, "labels": labels}
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the weighted `itc`, `itm` and `mlm` losses."""
+        network = self.model.network
+        losses, image_BND = self._alignment(batch)
+        memory_BLD = network.fuse(image_BND, batch["prompt_ids"], batch["prompt_mask"])
+        logits_BTV = network.decode(batch["written"], None, memory_BLD, batch["prompt_mask"])
+        return {**losses, "mlm": self.settings.weights.mlm * writing_loss(logits_BTV, batch["labels"])}
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> None:
+        """Describe a held-out batch."""
+        model = self.model
+        image_BND, _ = model.network.encode_image(self._pixels(batch))
+        prompts = model.tokenizer.prompt([""] * len(image_BND), self.settings.max_tokens)
+        limits = {"max_new_tokens": self.settings.max_tokens, "beams": self.settings.beams}
+        written = write_spans(model.network, model.tokenizer, image_BND, prompts, **limits)
+        for name, texts, result in zip(batch["example_id"], batch["texts"], written, strict=True):
+            self._records.append({"example_id": name, "given": model.tokenizer.decode(result.spans[0]), "texts": texts})
+
+    def metrics(self) -> dict[str, float]:
+        """Return BLEU-4, METEOR, CIDEr and SPICE, as far as they can be run, and start afresh."""
+        kept = gather_objects(self._records)
+        self._records = []
+        given = {row["example_id"]: row["given"] for row in kept}
+        self.scored = caption_records(given, {row["example_id"]: row["texts"] for row in kept})
+        return caption_scores(self.scored)

@@ -1,0 +1,156 @@
+"""Segmentation as a task of the training loop: Segmenter on the vision tower (section 4.3, Table 4).
+
+Shape letters: B batch, C classes, H W pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from knowlip.benchmark.metrics import segmentation_record, segmentation_scores
+from knowlip.errors import DataError
+from models.augment import Augmentation
+from models.heads.segmenter import Segmenter, SegmenterConfig
+from models.tasks.base import CheckpointSettings, CheckpointTask
+from models.tasks.protocol import Batch
+from models.tasks.views import read_views
+
+__all__ = ["COLUMNS", "SegmentationSettings", "SegmentationTask"]
+
+COLUMNS = ("example_id", "view", "mask")
+"""Columns of `datasets/NAME/` that segmentation reads."""
+
+UNKNOWN = -1
+_CLASSES, _HEAD = "classes.json", "head.safetensors"
+
+
+class SegmentationSettings(CheckpointSettings):
+    """What a segmentation task is made from."""
+
+    classes: dict[int, str] = Field(min_length=2)
+    """Name of each code of the masks, 1 … 255; 0 is unknown."""
+    segmenter: SegmenterConfig = SegmenterConfig()
+    """The head."""
+    augmentation: Augmentation = Augmentation()
+    """How training images vary; masks follow."""
+
+
+class SegmentationTask(CheckpointTask):
+    """A class for each pixel.
+
+    Args:
+        settings: What it is made from.
+    """
+
+    name = "segmentation"
+    best_metric = "miou"
+    higher_is_better = True
+    score = staticmethod(segmentation_scores)
+
+    settings: SegmentationSettings
+
+    def __init__(self, settings: SegmentationSettings) -> None:
+        super().__init__(settings)
+        self._codes = np.full(256, UNKNOWN, np.int16)
+        for index, code in enumerate(settings.classes):
+            self._codes[code] = index
+        self._network: Segmenter | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to the workers without the network."""
+        return {**super().__getstate__(), "_network": None}
+
+    @property
+    def network(self) -> Segmenter:
+        """The network; `build` must have been called."""
+        if self._network is None:
+            raise RuntimeError("build() the task first")
+        return self._network
+
+    def build(self) -> nn.Module:
+        """Put a new mask transformer on the checkpoint's vision tower."""
+        vision, settings = self.model.network.vision, self.settings
+        patch = int(vision.patch_embed.patch_size[0])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            count = len(settings.classes)
+            self._network = Segmenter(vision, patch, int(vision.num_features), count, settings.segmenter)
+        return self._network
+
+    def collate(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
+        """Return `pixels` (B, H, W) uint8, `labels` (B, H, W) with −1 where nothing is known, ids and `skipped`.
+
+        Raises:
+            DataError: A mask has another size than its image, or holds an unknown code, or no row can be used.
+        """
+        settings = self.settings
+        augmentation = settings.augmentation if train else None
+        views = read_views(columns, self.model.preprocessing, augmentation, generator, fit=settings.fit, still=True)
+        labels = []
+        for place, index in enumerate(views.kept):
+            codes = _decoded(columns["mask"][index], views.fittings[place].shape, str(columns["example_id"][index]))
+            on_input = views.turns[place].image(views.fittings[place].mask(codes))
+            labels.append(self._indices(on_input, str(columns["example_id"][index])))
+        return {
+            "pixels": views.pixels,
+            "labels": torch.from_numpy(np.stack(labels)),
+            "example_id": [str(columns["example_id"][index]) for index in views.kept],
+            "skipped": views.skipped,
+        }
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the cross-entropy over known pixels."""
+        logits_BCHW, labels_BHW = self._logits(batch), batch["labels"].long()
+        summed = functional.cross_entropy(logits_BCHW, labels_BHW, ignore_index=UNKNOWN, reduction="sum")
+        return {"cross_entropy": summed / (labels_BHW != UNKNOWN).sum().clamp(min=1)}
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> None:
+        """Add the confusion of each image of a held-out batch."""
+        given_BHW = self._logits(batch).argmax(dim=1).cpu().numpy()
+        right_BHW, count = batch["labels"].cpu().numpy(), len(self.settings.classes)
+        for name, given, right in zip(batch["example_id"], given_BHW, right_BHW, strict=True):
+            self._records.append({"example_id": name, **segmentation_record(given, right, count)})
+
+    def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        """Write the checkpoint with the tuned tower, and beside it the head and the names of its classes."""
+        super().export(folder, manifest)
+        own = {name: value for name, value in self.network.state_dict().items() if not name.startswith("vision.")}
+        save_file({name: value.detach().cpu().clone() for name, value in own.items()}, Path(folder) / _HEAD)
+        (Path(folder) / _CLASSES).write_text(json.dumps(self.settings.classes), encoding="utf-8")
+
+    def _logits(self, batch: Batch) -> Tensor:
+        return self.network(self._pixels(batch)).float()
+
+    def _indices(self, codes_HW: NDArray[np.uint8], name: str) -> NDArray[np.int16]:
+        labels = self._codes[codes_HW]
+        unknown = np.unique(codes_HW[(labels == UNKNOWN) & (codes_HW != 0)])
+        if len(unknown):
+            known = ", ".join(map(str, self.settings.classes))
+            raise DataError(
+                f"unknown label values {unknown.tolist()}", where=name, fix=f"use {known}, or 0 for unknown"
+            )
+        return labels
+
+
+def _decoded(mask: bytes | None, shape: tuple[int, int], name: str) -> NDArray[np.uint8]:
+    if mask is None:
+        raise DataError("has no mask", where=name, fix="make the examples again")
+    with Image.open(io.BytesIO(mask)) as opened:
+        codes = np.asarray(opened, np.uint8)
+    if codes.shape != shape:
+        raise DataError(f"a mask of {codes.shape} on an image of {shape}", where=name, fix="give them one size")
+    return codes
