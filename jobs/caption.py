@@ -1,26 +1,30 @@
-"""Caption: eight sub-texts a tile, parents before children (section 3.2).
+"""Caption: eight sub-texts a tile, parents before children (section 3.2), by measurement or by a model.
 
-A unit of work is a large tile with all its descendants; its file appears whole, so a killed run repeats at most
-the units that were open.
+A unit of work is a large tile with all its descendants; its file appears whole, so a killed run repeats at most the
+units that were open. What a model has answered is in a journal besides, and is never asked again.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-import pyarrow as pa
-import ray
+from pydantic import Field
 
+from jobs.captioning.measuring import write_measured
+from jobs.captioning.streaming import Access, access_to, ask_all
+from jobs.captioning.summing import captions_counted, foretold
+from jobs.captioning.writing import open_units
 from jobs.cluster import connected
 from jobs.command import Summary, run
 from jobs.units import finished, unit_file
-from knowlip.captioning import Chain, MeasuredCaptioner, prompts_digest
-from knowlip.captioning.units import CaptionUnit, index, plan, rows
+from knowlip.captioning import MeasuredCaptioner, prompts_digest
+from knowlip.captioning.asking import Retry
+from knowlip.captioning.endpoint import EndpointSettings
+from knowlip.captioning.gate import EndpointError
+from knowlip.captioning.units import CaptionUnit, index, plan
 from knowlip.errors import DataError
 from knowlip.manifest import Manifest, inputs_digest
-from knowlip.records import CAPTIONS, SCALES, conform
 from knowlip.settings import JobSettings
 from knowlip.workspace import Workspace
 
@@ -30,74 +34,87 @@ __all__ = ["CaptionSettings", "caption"]
 class CaptionSettings(JobSettings):
     """Describe every tile in eight sub-texts."""
 
-    captioner: Literal["measured"] = "measured"
-    """Who writes: `measured` needs no key and no network."""
+    short_flags: ClassVar[dict[str, str]] = {"--model": "--endpoint.model", "--base-url": "--endpoint.base-url"}
+
+    captioner: Literal["measured", "endpoint"] = "measured"
+    """Who writes: `measured` needs no key and no network, `endpoint` asks a vision-language model."""
+
+    mode: Literal["stream", "batch"] = "stream"
+    """How an endpoint is asked: call by call, or in the cheaper batches that take hours."""
 
     family: Literal["auto", "ground_target", "marine_target", "terrain"] = "auto"
     """Instruction family for all tiles, or `auto` to choose by content."""
 
     seed: int = 0
-    """Changes the wording, never the facts."""
+    """Changes the wording of the measured captioner, never the facts."""
+
+    endpoint: EndpointSettings = EndpointSettings()
+
+    budget_usd: float | None = Field(default=None, gt=0.0)
+    """Most US dollars that this workspace's captions may cost, over all runs; the job stops before it is passed."""
+
+    budget_tokens: int | None = Field(default=None, gt=0)
+    """Most tokens, read and written, over all runs."""
+
+    retry: Retry = "none"
+    """Ask again for tiles that were set aside (`failed`), or also those written without their parent (`orphans`)."""
 
     def shaping(self) -> dict[str, Any]:
-        """Settings and the version of wording and prompts: an edited prompt makes other captions."""
-        return {**super().shaping(), "prompts": prompts_digest(), "wording": MeasuredCaptioner.version}
+        """Settings, prompts and wording that shape the texts; where the model runs and how fast is not among them."""
+        shared = {"captioner": self.captioner, "family": self.family, "prompts": prompts_digest()}
+        if self.captioner == "measured":
+            return {**shared, "seed": self.seed, "wording": MeasuredCaptioner.version}
+        return {**shared, "model": self.endpoint.model, **self.endpoint.sampling()}
 
 
 def caption(settings: CaptionSettings) -> Summary:
     """Caption all tiles of a workspace."""
     started = time.monotonic()
     workspace = settings.opened()
-    units = plan(index(workspace))
+    units, recipe = plan(index(workspace)), settings.recipe()
     if settings.dry_run:
-        return _foretold(units)
-    recipe = settings.recipe()
+        return foretold(settings, workspace, units)
+    access = access_to(settings.endpoint, settings.budget_usd) if settings.captioner == "endpoint" else None
     with workspace.lock("captions"):
         inputs = inputs_digest(workspace, "tiles")
         done = finished(workspace, "captions", recipe=recipe, overwrite=settings.overwrite)
-        todo = [unit for unit in units if unit.name not in done]
-        if todo:
-            with connected():
-                _fan_out(settings, workspace, todo, recipe)
+        todo = open_units(workspace, units, done, recipe, settings.retry)
+        stopped = _write(settings, workspace, todo, recipe, access) if todo else None
         for gone in done - {unit.name for unit in units}:  # their tiles are no longer there
             workspace.delete("captions", unit_file(gone, recipe))
+        counts, set_aside = captions_counted(workspace, settings, units)
+        if stopped:
+            told = (
+                f"{stopped.what}; {counts['captions']:,} of {sum(unit.count for unit in units):,} tiles are captioned"
+            )
+            raise EndpointError(told, where=stopped.where, fix=stopped.fix, code=stopped.code)
         manifest = Manifest(artefact="captions", job="jobs.caption", settings=settings.shaping(), inputs=inputs)
-        status = Counter(workspace.read_table("captions", columns=["status"])["status"].to_pylist())
-        counts = {"units": len(units), "captions": status.pop("ok", 0), "set aside": status.total()}
         before = Manifest.read(workspace, "captions")
         if todo or before is None or before.recipe != manifest.recipe:
             seconds = time.monotonic() - started
             manifest.model_copy(update={"counts": counts, "seconds": seconds}).write(workspace)
-    set_aside = [f"{number} tiles: {reason}" for reason, number in sorted(status.items())]
     if settings.strict and set_aside:
         raise DataError("; ".join(set_aside), where=workspace.uri("captions"), fix="tile again, or leave --strict out")
     return Summary("Captions", {**counts, "units made now": len(todo)}, set_aside, workspace.uri("captions"))
 
 
-def _fan_out(settings: CaptionSettings, workspace: Workspace, units: list[CaptionUnit], recipe: str) -> None:
-    """Caption units on the cluster, one task a unit; each writes its own file."""
-    plans = ray.put(units)
-
-    def write(batch: dict[str, Any]) -> dict[str, Any]:
-        for place in batch["unit"]:
-            _write_unit(settings, workspace, ray.get(plans)[int(place)], recipe)
-        return batch
-
-    work = ray.data.from_items([{"unit": place} for place in range(len(units))], override_num_blocks=len(units))
-    work.map_batches(write, batch_size=1).materialize()
-
-
-def _write_unit(settings: CaptionSettings, workspace: Workspace, unit: CaptionUnit, recipe: str) -> None:
-    chain = Chain(MeasuredCaptioner(seed=settings.seed), family=settings.family)
-    written = [text.to_row() for text in chain.run(rows(workspace, unit))]
-    table = conform(pa.Table.from_pylist(written, schema=CAPTIONS), CAPTIONS, where=f"captions of {unit.name}")
-    workspace.write_table(table, "captions", unit_file(unit.name, recipe))
-
-
-def _foretold(units: list[CaptionUnit]) -> Summary:
-    counts: dict[str, Any] = {f"tiles {scale}": sum(len(unit.tiles[scale]) for unit in units) for scale in SCALES}
-    asked = {"units": len(units), "calls to a model": 0, "tokens": 0, "cost in USD": 0}
-    return Summary("Captions (dry run)", {**counts, **asked})
+def _write(
+    settings: CaptionSettings, workspace: Workspace, units: list[CaptionUnit], recipe: str, access: Access | None
+) -> EndpointError | None:
+    """Write the captions of units; returns why it ended early, if it did."""
+    with connected():
+        if access is None:
+            write_measured(workspace, units, family=settings.family, recipe=recipe, seed=settings.seed)
+            return None
+        return ask_all(
+            workspace,
+            units,
+            recipe=recipe,
+            family=settings.family,
+            access=access,
+            retry=settings.retry,
+            budget=(settings.budget_usd, settings.budget_tokens),
+        )
 
 
 if __name__ == "__main__":

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from knowlip.captioning.facts import TileFacts
 from knowlip.captioning.measure import Measurements
 from knowlip.manifest import digest
@@ -92,7 +89,7 @@ class Request:
         facts: Where, when and by what it was seen.
         measured: What was measured on it.
         family: Instruction family.
-        image: 8-bit image (H, W).
+        image: The 8-bit image as it is stored (PNG).
         parent: The parent's caption (equations 2 and 3); none for the largest scale, or when it failed.
         ancestry: Facts of the parent, its parent, and so on: the nearest first.
     """
@@ -100,7 +97,7 @@ class Request:
     facts: TileFacts
     measured: Measurements
     family: str
-    image: npt.NDArray[np.uint8]
+    image: bytes
     parent: Caption | None = None
     ancestry: tuple[TileFacts, ...] = ()
 

@@ -14,11 +14,81 @@ from PIL import Image
 from knowlip.captioning import family
 from knowlip.captioning.caption import OK, Caption, Captioner, Request
 from knowlip.captioning.facts import TileFacts
-from knowlip.captioning.measure import Levels, grey_levels, measure
+from knowlip.captioning.measure import Levels, Measurements, grey_levels, measure
 from knowlip.errors import DataError
 from knowlip.records import FAMILIES, SCALES
 
-__all__ = ["Chain", "decode"]
+__all__ = ["Chain", "Observation", "Observer", "decode"]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A tile, looked at: all that a prompt takes but the image and the parent's text.
+
+    Attributes:
+        facts: Where, when and by what it was seen.
+        measured: What was measured on it; none when it could not be read.
+        family: Instruction family.
+        ancestry: Facts of the parent, its parent, and so on: the nearest first.
+        status: `OK`, or the reason why the tile cannot be described.
+    """
+
+    facts: TileFacts
+    measured: Measurements | None
+    family: str
+    ancestry: tuple[TileFacts, ...] = ()
+    status: str = OK
+
+    def request(self, image: bytes, parent: Caption | None) -> Request:
+        """Return what a captioner is asked; a parent that failed is left out.
+
+        Raises:
+            DataError: The tile could not be measured.
+        """
+        if self.measured is None:
+            raise DataError("was not measured", where=f"tile {self.facts.tile_id}", fix="tile again", code=self.status)
+        usable = parent if parent and parent.status == OK else None
+        return Request(self.facts, self.measured, self.family, image, usable, self.ancestry)
+
+
+@dataclass
+class Observer:
+    """Measures tiles in the order in which they are given (parents first), and hands grey levels down.
+
+    Args:
+        family: An instruction family for all tiles, or ``auto`` to choose by content.
+    """
+
+    family: str = "auto"
+    _facts: dict[str, TileFacts] = field(default_factory=dict, repr=False)
+    _levels: dict[str, Levels] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.family not in ("auto", *FAMILIES):
+            raise DataError(f"unknown family {self.family!r}", where="captioning", fix=f"use auto or one of {FAMILIES}")
+
+    def observe(self, row: Mapping[str, Any]) -> Observation:
+        """Measure one tile; one whose image cannot be read has the status ``undecodable``."""
+        facts = TileFacts.from_row(row)
+        ancestry = tuple(self._ancestry(facts))
+        if facts.scale != SCALES[-1]:
+            self._facts[facts.tile_id] = facts
+        try:
+            image = decode(row["image"])
+        except DataError as error:
+            return Observation(facts, None, "", ancestry, error.code)
+        levels = self._levels.get(facts.parent_id) or grey_levels(image)
+        measured = measure(image, facts.gsd_m, levels=levels, up_deg=facts.up_deg)
+        if facts.scale != SCALES[-1]:
+            self._levels[facts.tile_id] = levels
+        chosen = family.choose(facts, measured, ancestry) if self.family == "auto" else self.family
+        return Observation(facts, measured, chosen, ancestry)
+
+    def _ancestry(self, facts: TileFacts) -> Iterator[TileFacts]:
+        above = self._facts.get(facts.parent_id)
+        while above is not None:
+            yield above
+            above = self._facts.get(above.parent_id)
 
 
 @dataclass
@@ -36,12 +106,10 @@ class Chain:
     captioner: Captioner
     family: str = "auto"
     _captions: dict[str, Caption] = field(default_factory=dict, repr=False)
-    _facts: dict[str, TileFacts] = field(default_factory=dict, repr=False)
-    _levels: dict[str, Levels] = field(default_factory=dict, repr=False)
+    _observer: Observer = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.family not in ("auto", *FAMILIES):
-            raise DataError(f"unknown family {self.family!r}", where="captioning", fix=f"use auto or one of {FAMILIES}")
+        self._observer = Observer(self.family)
 
     def run(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Caption]:
         """Caption rows of `tiles/` (columns `knowlip.captioning.facts.COLUMNS` and ``image``), parents first."""
@@ -50,35 +118,15 @@ class Chain:
 
     def caption(self, row: Mapping[str, Any]) -> Caption:
         """Caption one tile; one whose image cannot be read is set aside with the reason ``undecodable``."""
-        facts = TileFacts.from_row(row)
-        try:
-            image = decode(row["image"])
-        except DataError as error:
-            return self._remember(
-                facts, Caption(facts.tile_id, "", self.captioner.model, facts.scale, "", status=error.code)
-            )
-        parent = self._captions.get(facts.parent_id)
-        ancestry = tuple(self._ancestry(facts))
-        levels = self._levels.get(facts.parent_id) or grey_levels(image)
-        measured = measure(image, facts.gsd_m, levels=levels, up_deg=facts.up_deg)
-        if facts.scale != SCALES[-1]:
-            self._levels[facts.tile_id] = levels
-        chosen = family.choose(facts, measured, ancestry) if self.family == "auto" else self.family
-        asked = Request(facts, measured, chosen, image, parent if parent and parent.status == OK else None, ancestry)
-        return self._remember(facts, self.captioner.caption(asked))
-
-    def _remember(self, facts: TileFacts, caption: Caption) -> Caption:
-        """Keep what children will ask for; the smallest scale has none."""
-        if facts.scale != SCALES[-1]:
-            self._captions[facts.tile_id] = caption
-            self._facts[facts.tile_id] = facts
+        seen = self._observer.observe(row)
+        if seen.measured is None:
+            facts = seen.facts
+            caption = Caption(facts.tile_id, "", self.captioner.model, facts.scale, "", status=seen.status)
+        else:
+            caption = self.captioner.caption(seen.request(row["image"], self._captions.get(seen.facts.parent_id)))
+        if caption.scale != SCALES[-1]:  # the smallest scale has no children to ask for it
+            self._captions[caption.tile_id] = caption
         return caption
-
-    def _ancestry(self, facts: TileFacts) -> Iterator[TileFacts]:
-        above = self._facts.get(facts.parent_id)
-        while above is not None:
-            yield above
-            above = self._facts.get(above.parent_id)
 
 
 def decode(data: bytes) -> npt.NDArray[np.uint8]:

@@ -73,9 +73,7 @@ def instruction(request: Request) -> str:
 
 def prompt_digest(request: Request, *, model: str, sampling: dict[str, Any] | None = None) -> str:
     """Digest of all that shapes a reply (prompt, image, model, sampling): the key by which it is paid for once."""
-    return digest(
-        [system(), instruction(request), digest(request.image.tobytes()), request.image.shape, model, sampling or {}]
-    )
+    return digest([system(), instruction(request), digest(request.image), model, sampling or {}])
 
 
 @lru_cache(maxsize=1)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from knowlip.captioning.facts import COLUMNS
-from knowlip.errors import WorkspaceError
+from knowlip.errors import DataError, WorkspaceError
 from knowlip.manifest import digest
 from knowlip.records import SCALES
 from knowlip.workspace import Workspace
 
-__all__ = ["MOST_TILES", "CaptionUnit", "index", "plan", "rows"]
+__all__ = ["MOST_TILES", "CaptionUnit", "TileImages", "index", "plan", "rows"]
 
 ROWS_AT_ONCE = 32
+
+_KEPT_GROUPS = 6
 
 MOST_TILES = 320
 """Trees are put together up to this many tiles a unit; one large tile with its 16 and 256 descendants is 273."""
@@ -66,6 +71,57 @@ def rows(workspace: Workspace, unit: CaptionUnit) -> Iterator[dict[str, Any]]:
             source = workspace.dataset("tiles", name)
             for batch in source.to_batches(columns=[*COLUMNS, "image"], filter=wanted, batch_size=ROWS_AT_ONCE):
                 yield from batch.to_pylist()
+
+
+class TileImages:
+    """Reads stored images one by one, in any order: a row group at a time, of which the last few are kept.
+
+    Args:
+        workspace: Where the tiles lie.
+        unit: Whose images.
+    """
+
+    def __init__(self, workspace: Workspace, unit: CaptionUnit) -> None:
+        self._workspace = workspace
+        self._wanted = {tile_id for ids in unit.tiles.values() for tile_id in ids}
+        self._files = unit.files
+        self._places: dict[str, tuple[str, int, int]] = {}
+        self._kept: OrderedDict[tuple[str, int], pa.ChunkedArray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, tile_id: str) -> bytes:
+        """Return a tile's image, as it is stored; safe to call from several threads.
+
+        Raises:
+            DataError: The tile is no longer there.
+        """
+        with self._lock:
+            if not self._places:
+                self._places = dict(self._found())
+            if tile_id not in self._places:
+                raise DataError("is no longer there", where=f"tile {tile_id}", fix="caption again")
+            name, group, row = self._places[tile_id]
+            return bytes(self._images(name, group)[row].as_py())
+
+    def _found(self) -> Iterator[tuple[str, tuple[str, int, int]]]:
+        for name in self._files:
+            with self._opened(name) as file:
+                for group in range(file.num_row_groups):
+                    ids = file.read_row_group(group, columns=["tile_id"])["tile_id"].to_pylist()
+                    yield from ((one, (name, group, row)) for row, one in enumerate(ids) if one in self._wanted)
+
+    def _images(self, name: str, group: int) -> pa.ChunkedArray:
+        if (name, group) not in self._kept:
+            with self._opened(name) as file:
+                self._kept[name, group] = file.read_row_group(group, columns=["image"])["image"]
+        self._kept.move_to_end((name, group))
+        while len(self._kept) > _KEPT_GROUPS:
+            self._kept.popitem(last=False)
+        return self._kept[name, group]
+
+    def _opened(self, name: str) -> pq.ParquetFile:
+        source = self._workspace.filesystem.open_input_file(self._workspace.path("tiles", name))
+        return pq.ParquetFile(source)
 
 
 def plan(index: Sequence[Mapping[str, str]]) -> list[CaptionUnit]:

@@ -10,7 +10,7 @@ import pytest
 from knowlip.captioning import OUTPUT_SCHEMA, Caption, Request, TileFacts, instruction, measure, prompt_digest, system
 from knowlip.errors import DataError
 from knowlip.records import FAMILIES, LAYERS, SUBTEXTS
-from tests.builders import speckled, tile_row
+from tests.builders import png, speckled, tile_row
 
 IMAGE = speckled(np.full((128, 128), 90.0))
 
@@ -19,7 +19,7 @@ IMAGE = speckled(np.full((128, 128), 90.0))
 def request_one() -> Request:
     airports = [{"code": "LGB", "name": "Long Beach Airport", "lon": 0.0, "lat": 0.0}]
     facts = TileFacts.from_row(tile_row("t", IMAGE, airports=airports))
-    return Request(facts, measure(IMAGE, 1.0), "ground_target", IMAGE)
+    return Request(facts, measure(IMAGE, 1.0), "ground_target", png(IMAGE))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -56,7 +56,7 @@ def test_the_parents_text_goes_in_and_changes_the_key(request_one: Request) -> N
 def test_the_key_depends_on_image_model_and_sampling_and_on_nothing_else(request_one: Request) -> None:
     key = prompt_digest(request_one, model="m", sampling={"temperature": 0.2})
     assert key == prompt_digest(replace(request_one), model="m", sampling={"temperature": 0.2})
-    other = replace(request_one, image=IMAGE[::-1].copy())
+    other = replace(request_one, image=png(IMAGE[::-1].copy()))
     assert len({key, prompt_digest(other, model="m", sampling={"temperature": 0.2})}) == 2
     assert key != prompt_digest(request_one, model="n", sampling={"temperature": 0.2})
     assert key != prompt_digest(request_one, model="m", sampling={"temperature": 0.3})
