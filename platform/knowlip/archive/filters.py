@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
+import numpy as np
+import shapely
+from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-__all__ = ["Filters"]
+from knowlip.archive.area import Area, Latitude, Longitude
 
-Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
-Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+__all__ = ["Filters", "Name", "TileId"]
+
+TileId = Annotated[str, Field(pattern=r"^[\w.:-]{1,128}$")]
 Metres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w .+/-]+$")]
 _Bounds = tuple[Longitude, Latitude, Longitude, Latitude]
@@ -24,6 +28,10 @@ class Filters(BaseModel):
 
     bbox: _Bounds | None = None
     """West, south, east, north in degrees (WGS84); tiles whose bounds touch it."""
+    polygon: Area | None = None
+    """GeoJSON Polygon or MultiPolygon; tiles whose footprint touches it."""
+    tile_ids: tuple[TileId, ...] = Field(default=(), max_length=1000)
+    """Any of these tiles."""
     scales: tuple[Literal["L", "M", "S"], ...] = Field(default=(), max_length=3)
     """Any of these scales."""
     sensors: tuple[Name, ...] = Field(default=(), max_length=32)
@@ -55,14 +63,25 @@ class Filters(BaseModel):
         return self
 
     def where(self) -> str | None:
-        """Return the conditions as SQL for LanceDB, or nothing when there are none."""
+        """Return the conditions as SQL for LanceDB, or nothing when there are none; of a polygon, its bounds."""
         return " AND ".join(self._conditions()) or None
 
+    def within(self, footprints: Sequence[bytes]) -> NDArray[np.bool_]:
+        """Say of each footprint (WKB) whether it touches the polygon, which `where` cannot tell exactly."""
+        if self.polygon is None:
+            return np.ones(len(footprints), dtype=bool)
+        found: NDArray[np.bool_] = shapely.intersects(shapely.from_wkb(list(footprints)), self.polygon.outline)
+        return found
+
     def _conditions(self) -> Iterable[str]:
-        if self.bbox is not None:
-            west, south, east, north = self.bbox
+        boxes = [self.bbox] if self.bbox else []
+        if self.polygon is not None:
+            west, south, east, north = (float(edge) for edge in shapely.bounds(self.polygon.outline))
+            boxes.append((west, south, east, north))
+        for west, south, east, north in boxes:
             yield f"xmin <= {east!r} AND xmax >= {west!r} AND ymin <= {north!r} AND ymax >= {south!r}"
         for column, allowed in (
+            ("tile_id", self.tile_ids),
             ("scale", self.scales),
             ("sensor", self.sensors),
             ("polarisation", self.polarisations),

@@ -16,6 +16,7 @@ from lancedb.index import Bitmap, BTree, HnswSq
 
 from knowlip.archive.entry import INDEXED, Entry, entry_schema
 from knowlip.archive.filters import Filters
+from knowlip.archive.holdings import Holdings
 from knowlip.archive.versions import INDEX, Version
 from knowlip.errors import CheckpointError, DataError, WorkspaceError
 from knowlip.workspace import Workspace
@@ -27,6 +28,8 @@ _EXACT_ROWS = 50_000
 """Up to this many rows, in the table or left by the filters, every vector is compared: exact, and fast enough."""
 _INDEXED_ROWS = 10_000
 """From this many rows on, the filtered columns get an index."""
+_MOST_WITHIN = 10_000
+"""So many tiles within a polygon's bounds are looked at when there is no query to order them by."""
 _FEW_VALUES = frozenset({"scale", "sensor", "polarisation"})
 _STALE_AFTER = timedelta(seconds=5)
 _HIDDEN = frozenset({"vector", "revision"})
@@ -63,18 +66,19 @@ class Archive:
         self._columns = [name for name in table.schema.names if name not in _HIDDEN]
 
     @classmethod
-    def open(cls, workspace: Workspace, *, checkpoint: str | None = None) -> Self:
-        """Open the current index.
+    def open(cls, workspace: Workspace, *, checkpoint: str | None = None, version: Version | None = None) -> Self:
+        """Open the current index, or that of a version.
 
         Args:
             workspace: Where it lies.
             checkpoint: Digest of the checkpoint that will embed the queries.
+            version: Which one, when it need not be the current one.
 
         Raises:
             WorkspaceError: There is no index.
             CheckpointError: Another checkpoint made it: its vectors and the queries' would not be comparable.
         """
-        version = Version.current(workspace)
+        version = version or Version.current(workspace)
         if version is None:
             raise WorkspaceError("is not there", where=workspace.uri(INDEX), fix="run the index job first")
         if checkpoint is not None and checkpoint != version.digest:
@@ -115,16 +119,53 @@ class Archive:
         Raises:
             DataError: The query has another width, or is not finite, or is zero.
         """
-        query = self._checked(vector)
-        where = filters.where() if filters else None
+        query, filters = self._checked(vector), filters or Filters()
+        where = filters.where()
         if exact is None:
             exact = self._table.count_rows(where) <= _EXACT_ROWS
-        found = self._table.search(query).distance_type("cosine").select([*self._columns, "_distance"]).limit(k)
-        if where:
-            found = found.where(where, prefilter=True)
-        found = found.bypass_vector_index() if exact else found.ef(max(10 * k, 200)).refine_factor(4)
-        rows = found.to_arrow().to_pylist()
-        return [Hit(score=1.0 - row["_distance"], entry=Entry.from_row(row)) for row in rows]
+        limit = k
+        while True:
+            rows = self._nearest(query, limit, where, exact)
+            kept = _kept(rows, filters)
+            if len(kept) >= k or len(rows) < limit:
+                return [Hit(score=1.0 - row["_distance"], entry=Entry.from_row(row)) for row in kept[:k]]
+            # The bounds of a polygon let more through than the polygon does: look further.
+            limit *= 4
+
+    def browse(self, filters: Filters | None = None, *, limit: int = 10, offset: int = 0) -> list[Entry]:
+        """Return tiles that pass the filters, without a query; in the same order as long as nothing is written.
+
+        Args:
+            filters: Conditions that hold for each.
+            limit: Most tiles to return.
+            offset: How many to leave out first.
+        """
+        filters = filters or Filters()
+        found = self._table.search().select(self._columns)
+        if where := filters.where():
+            found = found.where(where)
+        if filters.polygon is None:
+            rows = found.limit(limit).offset(offset).to_arrow().to_pylist()
+            return [Entry.from_row(row) for row in rows]
+        rows = _kept(found.limit(_MOST_WITHIN).to_arrow().to_pylist(), filters)
+        return [Entry.from_row(row) for row in rows[offset : offset + limit]]
+
+    def count(self, filters: Filters | None = None) -> int:
+        """Return how many tiles pass the filters; of a polygon, those that touch its bounds."""
+        return int(self._table.count_rows(filters.where() if filters else None))
+
+    def vector(self, tile_id: str) -> npt.NDArray[np.float32] | None:
+        """Return the embedding of a tile, or nothing when the archive does not hold it."""
+        found = self._table.search().where(f"tile_id = {_quoted(tile_id)}").select(["vector"]).limit(1).to_arrow()
+        return np.asarray(found["vector"][0].as_py(), np.float32) if found.num_rows else None
+
+    def holdings(self) -> Holdings:
+        """Say what the archive holds: where, when, and by which sensors."""
+        columns = ["xmin", "ymin", "xmax", "ymax", "time", "gsd_m", "scale", "sensor", "polarisation"]
+        count = len(self)
+        if not count:
+            return Holdings(tiles=0)
+        return Holdings.of(self._table.search().select(columns).limit(count).to_arrow())
 
     def entry(self, tile_id: str) -> Entry | None:
         """Return one tile, or nothing when the archive does not hold it."""
@@ -171,6 +212,16 @@ class Archive:
             self._table.create_index("vector", config=HnswSq(distance_type="cosine"))
         self._table.optimize(cleanup_older_than=timedelta(hours=1))
 
+    def _nearest(
+        self, query: npt.NDArray[np.float32], limit: int, where: str | None, exact: bool
+    ) -> list[dict[str, Any]]:
+        found = self._table.search(query).distance_type("cosine").select([*self._columns, "_distance"]).limit(limit)
+        if where:
+            found = found.where(where, prefilter=True)
+        found = found.bypass_vector_index() if exact else found.ef(max(10 * limit, 200)).refine_factor(4)
+        rows: list[dict[str, Any]] = found.to_arrow().to_pylist()
+        return rows
+
     def _rows(self, where: str | None, *, limit: int) -> list[Entry]:
         found = self._table.search().select(self._columns).limit(limit)
         rows = (found.where(where) if where else found).to_arrow().to_pylist()
@@ -185,6 +236,13 @@ class Archive:
                 fix=f"give {self.version.width} finite values, not all zero",
             )
         return query
+
+
+def _kept(rows: list[dict[str, Any]], filters: Filters) -> list[dict[str, Any]]:
+    if filters.polygon is None:
+        return rows
+    inside = filters.within([row["geometry"] for row in rows])
+    return [row for row, kept in zip(rows, inside, strict=True) if kept]
 
 
 def _connect(workspace: Workspace, version: Version) -> Any:

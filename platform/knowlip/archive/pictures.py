@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
 from knowlip.archive.entry import Entry
 from knowlip.errors import WorkspaceError
+from knowlip.tiling.exports import cog_bytes
 from knowlip.workspace import Workspace
 
-__all__ = ["read_picture"]
+__all__ = ["read_cog", "read_picture"]
+
+_TAGS = ("tile_id", "scene_name", "scale", "sensor", "polarisation", "gsd_m")
 
 
 def read_picture(workspace: Workspace, entry: Entry, column: Literal["image", "view"] = "image") -> bytes:
     """Return the PNG of a tile: ``image`` at full resolution, or ``view`` (at most 256 px a side).
 
-    Only the row group that holds the row is read.
+    Raises:
+        WorkspaceError: The tiles were removed or made anew since the index was built.
+    """
+    picture: bytes = _row(workspace, entry, [column])[column]
+    return picture
+
+
+def read_cog(workspace: Workspace, entry: Entry) -> bytes:
+    """Return a tile at full resolution as a Cloud Optimized GeoTIFF.
 
     Raises:
         WorkspaceError: The tiles were removed or made anew since the index was built.
     """
+    return cog_bytes(_row(workspace, entry, ["image", "crs", "affine", "transfer", *_TAGS]))
+
+
+def _row(workspace: Workspace, entry: Entry, columns: list[str]) -> dict[str, Any]:
+    """Return some columns of a tile's row; only the row group that holds it is read."""
     gone = WorkspaceError(
         f"no longer holds tile {entry.tile_id}",
         where=workspace.uri("tiles", entry.file),
@@ -33,11 +49,12 @@ def read_picture(workspace: Workspace, entry: Entry, column: Literal["image", "v
         group, offset = _group_of(file, entry.row)
     except (FileNotFoundError, IndexError) as error:
         raise gone from error
-    rows = file.read_row_group(group, columns=["tile_id", column]).slice(offset, 1)
-    if rows["tile_id"][0].as_py() != entry.tile_id:
+    row: dict[str, Any] = (
+        file.read_row_group(group, columns=list(dict.fromkeys(["tile_id", *columns]))).slice(offset, 1).to_pylist()[0]
+    )
+    if row["tile_id"] != entry.tile_id:
         raise gone
-    picture: bytes = rows[column][0].as_py()
-    return picture
+    return row
 
 
 @lru_cache(maxsize=64)
