@@ -39,9 +39,6 @@ class CaptionSettings(JobSettings):
     captioner: Literal["measured", "endpoint"] = "measured"
     """Who writes: `measured` needs no key and no network, `endpoint` asks a vision-language model."""
 
-    mode: Literal["stream", "batch"] = "stream"
-    """How an endpoint is asked: call by call, or in the cheaper batches that take hours."""
-
     family: Literal["auto", "ground_target", "marine_target", "terrain"] = "auto"
     """Instruction family for all tiles, or `auto` to choose by content."""
 

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["captions_counted", "foretold"]
 
-BATCH_SHARE = 0.5
-"""What batches cost of the list price."""
-
 
 def captions_counted(
     workspace: Workspace, settings: CaptionSettings, units: Sequence[CaptionUnit]
@@ -54,8 +51,6 @@ def foretold(settings: CaptionSettings, workspace: Workspace, units: list[Captio
     done = {unit.name for unit in units if unit_file(unit.name, recipe) in there}
     todo = open_units(workspace, units, done, recipe, settings.retry)
     price = find_price(endpoint.model, endpoint.prices)
-    if price and settings.mode == "batch":
-        price = price.times(BATCH_SHARE)
     told = forecast(workspace, todo, endpoint, price, family=settings.family, retry=settings.retry)
     unknown = "unknown: name the price by --endpoint.prices"
     asked = {
