@@ -143,6 +143,37 @@ class KnowlipModel:
         return [Answer(self._decode(result), result.confidence) for result in written]
 
     @torch.inference_mode()
+    def rank(
+        self, images: Sequence[ImageLike], questions: Sequence[str], candidates: Sequence[str]
+    ) -> list[list[Answer]]:
+        """Order candidate answers to a question about each image, likeliest first.
+
+        Returns:
+            For each image every candidate, with its share of their likelihood.
+
+        Raises:
+            DataError: There are not as many questions as images, no candidates, or an image does not decode.
+        """
+        _same_length(images, questions, "questions")
+        if not candidates:
+            raise DataError("an empty list of candidates", where="candidates", fix="give some, or None")
+        targets = self.tokenizer.encode(candidates)
+        prompts = self.tokenizer.prompt(questions, self.network.config.text.max_tokens)
+        ranked = []
+        for index, prompt in enumerate(prompts):
+            image_BND, _ = self.network.encode_image(self._pixels(images, slice(index, index + 1)))
+            scores = torch.cat(
+                [
+                    sequence_log_likelihood(self.network, self.tokenizer, image_BND, [prompt], targets[part])
+                    for part in self._parts(len(targets))
+                ]
+            )
+            share = scores.softmax(dim=0)
+            order = share.argsort(descending=True, stable=True).tolist()
+            ranked.append([Answer(candidates[place], float(share[place])) for place in order])
+        return ranked
+
+    @torch.inference_mode()
     def _write(
         self, images: Sequence[ImageLike], prompts: Sequence[str], max_new_tokens: int, beams: int
     ) -> list[Written]:
@@ -161,25 +192,8 @@ class KnowlipModel:
             )
         return written
 
-    @torch.inference_mode()
     def _choose(self, images: Sequence[ImageLike], questions: Sequence[str], candidates: Sequence[str]) -> list[Answer]:
-        if not candidates:
-            raise DataError("an empty list of candidates", where="candidates", fix="give some, or None")
-        targets = self.tokenizer.encode(candidates)
-        prompts = self.tokenizer.prompt(questions, self.network.config.text.max_tokens)
-        answers = []
-        for index, prompt in enumerate(prompts):
-            image_BND, _ = self.network.encode_image(self._pixels(images, slice(index, index + 1)))
-            scores = torch.cat(
-                [
-                    sequence_log_likelihood(self.network, self.tokenizer, image_BND, [prompt], targets[part])
-                    for part in self._parts(len(targets))
-                ]
-            )
-            share = scores.softmax(dim=0)
-            best = int(share.argmax())
-            answers.append(Answer(candidates[best], float(share[best])))
-        return answers
+        return [ranked[0] for ranked in self.rank(images, questions, candidates)]
 
     def _fill(self, prompt: str, result: Written) -> str:
         if "[MASK]" not in prompt:

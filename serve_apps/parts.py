@@ -8,11 +8,11 @@ from ray.serve import Application
 
 from knowlip.archive import Archive, Version, checkpoint_digest
 from knowlip.errors import WorkspaceError
-from knowlip.workspace import Workspace
 from serve_apps.answerer import Answerer
 from serve_apps.encoder import Encoder
-from serve_apps.gateway import Gateway
+from serve_apps.gateway import Door, Gateway
 from serve_apps.index import Index
+from serve_apps.keys import read_keys
 from serve_apps.services import Services
 from serve_apps.settings import RetrievalSettings, ServeSettings, VqaSettings
 
@@ -33,11 +33,16 @@ def searching(settings: RetrievalSettings) -> dict[str, Any]:
     folder = f"runs/{settings.run}/checkpoint" if settings.run else version.checkpoint
     digest = checkpoint_digest(workspace, folder)
     Archive.open(workspace, checkpoint=digest)
-    return {
-        "encoder": _model(Encoder, settings, workspace, folder),
-        "index": Index.options(**settings.light_options()).bind(workspace, digest),
-        "checkpoints": {"search": digest},
-    }
+    encoder = Encoder.options(**settings.model_options()).bind(
+        workspace,
+        version.model_copy(update={"checkpoint": folder}),
+        follow_s=0.0 if settings.run else settings.follow_s,
+        device=settings.device,
+        batch_size=settings.batch_size,
+        batch_wait_s=settings.batch_wait_s,
+    )
+    index = Index.options(**settings.light_options()).bind(workspace, digest)
+    return {"encoder": encoder, "index": index, "checkpoints": {"search": digest}}
 
 
 def answering(settings: VqaSettings) -> dict[str, Any]:
@@ -52,7 +57,13 @@ def answering(settings: VqaSettings) -> dict[str, Any]:
     folder = next((folder for folder in folders if workspace.exists(folder)), folders[-1])
     digest = checkpoint_digest(workspace, folder)
     parts: dict[str, Any] = {
-        "answerer": _model(Answerer, settings, workspace, folder),
+        "answerer": Answerer.options(**settings.model_options()).bind(
+            workspace,
+            folder,
+            device=settings.device,
+            batch_size=settings.batch_size,
+            batch_wait_s=settings.batch_wait_s,
+        ),
         "checkpoints": {"vqa": digest, "captions": digest},
     }
     if Version.current(workspace) is not None:
@@ -61,11 +72,15 @@ def answering(settings: VqaSettings) -> dict[str, Any]:
 
 
 def gateway(settings: ServeSettings, parts: dict[str, Any]) -> Application:
-    """Return the application: a gateway over some deployments."""
-    return Gateway.options(**settings.light_options()).bind(Services(**parts, timeout_s=settings.timeout_s))
+    """Return the application: a gateway over some deployments.
 
-
-def _model(kind: Any, settings: ServeSettings, workspace: Workspace, folder: str) -> Application:
-    return kind.options(**settings.model_options()).bind(
-        workspace, folder, device=settings.device, batch_size=settings.batch_size, batch_wait_s=settings.batch_wait_s
+    Raises:
+        SettingsError: The API keys cannot be read.
+    """
+    door = Door(
+        keys=read_keys(settings.api_keys_file),
+        requests_per_minute=settings.requests_per_minute,
+        cors_origins=settings.cors_origins,
+        allow_public=settings.allow_public,
     )
+    return Gateway.options(**settings.gateway_options()).bind(Services(**parts, timeout_s=settings.timeout_s), door)

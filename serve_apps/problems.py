@@ -54,7 +54,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         "description": HTTPStatus(status).phrase,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
     }
-    for status in (400, 404, 413, 415, 422, 503, 504)
+    for status in (400, 401, 404, 408, 413, 415, 422, 429, 503, 504)
 }
 """What every route may answer beside its own answer, for the OpenAPI document."""
 

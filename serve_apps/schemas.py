@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from knowlip.archive import Filters
+from knowlip.archive import Filters, Holdings, TileId
 
 __all__ = [
     "AnswerReply",
+    "Attention",
     "CaptionReply",
+    "Choice",
+    "Family",
     "Feature",
     "FeatureCollection",
     "Info",
     "Link",
+    "Place",
     "Question",
     "SearchRequest",
     "Status",
@@ -36,25 +40,36 @@ Words = Annotated[
 ]
 """A text to search by, a question, a candidate answer."""
 Question = Annotated[Words, Field(examples=["How many aircraft are there?"])]
-TileId = Annotated[str, StringConstraints(pattern=r"^[\w.:-]{1,128}$")]
 
 
 class SearchRequest(Filters):
-    """Words to look for, and conditions that hold for every tile found."""
+    """What to look for, and conditions that hold for every tile found."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {"text": "airport runway", "k": 5},
+                {"text": "aircraft beside a terminal", "rerank": True, "time_from": "2020-01-01T00:00:00Z"},
+                {"like": "0a1b2c3d4e5f6071", "gsd_max_m": 5},
                 {"text": "ships in a harbour", "bbox": [-118.4, 33.6, -118.0, 33.9], "scales": ["S"]},
             ]
         }
     )
 
-    text: Words
-    """What to look for, in words."""
+    text: Words | None = None
+    """What to look for, in words; with an image or ``like``, both count the same."""
+    like: TileId | None = None
+    """A tile of the archive: look for others like it."""
+    rerank: Annotated[bool, Field(strict=True)] = False
+    """Order what is found by the model's image-text matching; it needs ``text``, and takes longer."""
     k: Annotated[int, Field(strict=True, ge=1, le=MAX_K)] = 10
     """Most tiles to return."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if self.rerank and self.text is None:
+            raise ValueError("rerank needs text")
+        return self
 
     @property
     def filters(self) -> Filters:
@@ -65,7 +80,7 @@ class SearchRequest(Filters):
 class Link(BaseModel):
     """Where more about a tile is to be had."""
 
-    rel: Literal["self", "image", "thumbnail", "parent"]
+    rel: Literal["self", "image", "thumbnail", "data", "related", "parent"]
     href: str
     type: str
 
@@ -82,10 +97,40 @@ class Feature(BaseModel):
 
 
 class FeatureCollection(BaseModel):
-    """Tiles, best first; ``properties.score`` is the cosine similarity to the query."""
+    """Tiles, best first; ``properties.score`` is the cosine similarity to the query, ``match`` the ITM probability."""
 
     type: Literal["FeatureCollection"] = "FeatureCollection"
     features: list[Feature]
+
+
+class Place(BaseModel):
+    """Where a georeferenced upload lies."""
+
+    bbox: list[float] = Field(examples=[[-118.3, 33.7, -118.2, 33.8]])
+    geometry: dict[str, Any]
+    city: str
+    admin: str
+    country: str
+
+
+class Family(BaseModel):
+    """The tiles that contain a tile, largest first, and those that it contains."""
+
+    parents: list[Feature]
+    children: list[Feature]
+
+
+class Choice(BaseModel):
+    """A candidate answer and its share of the candidates' likelihood."""
+
+    answer: str
+    confidence: float = Field(ge=0, le=1)
+
+
+class Attention(BaseModel):
+    """How much the model looks at each part of an image: rows from top to bottom, shares that sum to one."""
+
+    values: list[list[float]]
 
 
 class AnswerReply(BaseModel):
@@ -95,12 +140,22 @@ class AnswerReply(BaseModel):
     answer: str = Field(examples=["three"])
     confidence: float = Field(ge=0, le=1)
     """Share of the candidates' likelihood, or the mean probability of a written token."""
+    ranked: list[Choice] = []
+    """Every candidate, likeliest first."""
+    place: Place | None = None
+    """Where the image lies, when it is a georeferenced upload."""
+    attention: Attention | None = None
+    """Where the model looks while it reads question and answer, when that was asked for."""
 
 
 class CaptionReply(BaseModel):
     """A description of an image."""
 
     text: str
+    confidence: float = Field(ge=0, le=1)
+    """Mean probability of a written token."""
+    place: Place | None = None
+    """Where the image lies, when it is a georeferenced upload."""
 
 
 class Info(BaseModel):
@@ -113,6 +168,8 @@ class Info(BaseModel):
     """Verb to digest of the checkpoint that computes it."""
     tiles: int | None
     """Tiles in the archive."""
+    holdings: Holdings | None
+    """What the archive holds."""
 
 
 class Status(BaseModel):

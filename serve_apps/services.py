@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from ray.exceptions import RayTaskError
-from ray.serve.exceptions import BackPressureError
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from knowlip.errors import KnowlipError
@@ -16,7 +15,9 @@ from serve_apps.problems import Problem
 
 __all__ = ["Services"]
 
-T = TypeVar("T")
+_TRIES = 4
+_PAUSE_S = 0.2
+_SOON = {"Retry-After": "1"}
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,26 @@ class Services:
         """The handles that are there."""
         return [handle for handle in (self.encoder, self.index, self.answerer) if handle is not None]
 
-    async def reply(self, response: Awaitable[T]) -> T:
-        """Wait for a deployment's answer.
+    async def ask(self, method: DeploymentHandle[Any], *args: Any) -> Any:
+        """Ask a deployment and wait for its answer.
+
+        A copy that dies takes its requests with it. All that can be asked here is reading, so it is asked again.
 
         Raises:
-            Problem: 503 when too many wait, 504 when it takes too long, and what the deployment refused.
+            Problem: 503 when too many wait or copies keep dying, 504 when it takes too long, and what was refused.
         """
         try:
-            return await asyncio.wait_for(_awaited(response), self.timeout_s)
+            async with asyncio.timeout(self.timeout_s):
+                for _ in range(_TRIES - 1):
+                    try:
+                        return await method.remote(*args)
+                    except RayActorError:
+                        await asyncio.sleep(_PAUSE_S)
+                return await method.remote(*args)
         except BackPressureError as error:
-            raise Problem(503, "too many requests wait already; try again", {"Retry-After": "1"}) from error
+            raise Problem(503, "too many requests wait already; try again", _SOON) from error
+        except (RayActorError, DeploymentUnavailableError) as error:
+            raise Problem(503, "a part of the service is being started again; try again", _SOON) from error
         except TimeoutError as error:
             raise Problem(504, f"no answer within {self.timeout_s:g} s") from error
         except RayTaskError as error:
@@ -61,12 +72,8 @@ class Services:
 
     async def ready(self) -> bool:
         """Whether every deployment answers."""
-        await asyncio.gather(*(self.reply(handle.ready.remote()) for handle in self.all))
+        await asyncio.gather(*(self.ask(handle.ready) for handle in self.all))
         return True
-
-
-async def _awaited(response: Awaitable[T]) -> T:
-    return await response
 
 
 def _refusal(error: KnowlipError) -> Problem:

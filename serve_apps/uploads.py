@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import shapely
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from knowlip.errors import SceneError
+from knowlip.errors import KnowlipError, SceneError
+from knowlip.geography import apply_affine, footprint, to_wgs84
 from knowlip.scenes.radiometry import Sample, measure_transfer
-from serve_apps.problems import Problem, problem_response
+from serve_apps.problems import Problem
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "BodyLimit", "decode_upload"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "Uploaded", "decode_upload"]
 
 MAX_BYTES = 25 * 2**20
 MAX_PIXELS = 64_000_000
@@ -37,8 +38,21 @@ _SIGNATURES = {
 }
 
 
-def decode_upload(data: bytes) -> NDArray[np.uint8]:
-    """Turn an uploaded file into an 8-bit image (H, W), 0 where there is no data.
+@dataclass(frozen=True)
+class Uploaded:
+    """An image that was uploaded.
+
+    Attributes:
+        pixels: 8 bit (H, W), 0 where there is no data.
+        footprint: Its WGS84 outline, when the file says where it lies.
+    """
+
+    pixels: NDArray[np.uint8]
+    footprint: shapely.Geometry | None = None
+
+
+def decode_upload(data: bytes) -> Uploaded:
+    """Turn an uploaded file into an 8-bit image and its place.
 
     8-bit images are taken as they are; 16-bit and floating-point ones pass the radiometry of the tiling. The kind of
     the file is told by its first bytes, its size by its header; only then is it decoded, by the one driver for it.
@@ -56,13 +70,14 @@ def decode_upload(data: bytes) -> NDArray[np.uint8]:
         transfer = measure_transfer(Sample((raster.pixels,), raster.nodata))
     except SceneError as error:
         raise Problem(422, f"the image cannot be used: {error.what}") from error
-    return transfer.to_8bit(raster.pixels)
+    return Uploaded(transfer.to_8bit(raster.pixels), raster.footprint)
 
 
 @dataclass(frozen=True)
 class _Raster:
     pixels: NDArray[Any]
     nodata: float | None
+    footprint: shapely.Geometry | None = None
 
 
 def _read_picture(data: bytes, kind: str) -> _Raster:
@@ -102,9 +117,25 @@ def _read_tiff(data: bytes) -> _Raster:
                 raise Problem(413, "the TIFF's blocks are too large to decode")
             step = -(-max(source.shape) // _SIDE)
             shape = (-(-source.height // step), -(-source.width // step))
-            return _Raster(source.read(1, out_shape=shape), source.nodata)
+            return _Raster(source.read(1, out_shape=shape), source.nodata, _footprint(source))
     except (RasterioError, ValueError, TypeError) as error:
         raise _undecodable("TIFF") from error
+
+
+def _footprint(source: rasterio.DatasetReader) -> shapely.Geometry | None:
+    """Return where an image lies, when it has a CRS and an affine that place it on the globe."""
+    if source.crs is None or source.transform.is_identity:
+        return None
+    corners = np.array([(0, 0), (source.width, 0), (source.width, source.height), (0, source.height)], dtype=float)
+    try:
+        x, y = apply_affine(source.transform, corners[:, 0], corners[:, 1])
+        lon, lat = to_wgs84(source.crs.to_wkt(), x, y)
+    except (KnowlipError, CRSError):
+        return None
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all() and (np.abs(lat) <= 90).all()):
+        return None
+    outline = footprint(lon, lat)
+    return outline if outline.is_valid and outline.area else None
 
 
 def _check_size(width: int, height: int, item: int) -> None:
@@ -120,40 +151,3 @@ def _check_size(width: int, height: int, item: int) -> None:
 
 def _undecodable(kind: str) -> Problem:
     return Problem(422, f"the image does not decode as {kind}")
-
-
-class BodyLimit:
-    """ASGI middleware that ends requests whose body is too large, before and while it is read.
-
-    Args:
-        app: The application within.
-        json_bytes: Most bytes of a body that carries no file.
-        upload_bytes: Most bytes of a multipart body.
-    """
-
-    def __init__(self, app: ASGIApp, *, json_bytes: int, upload_bytes: int) -> None:
-        self.app, self.json_bytes, self.upload_bytes = app, json_bytes, upload_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on while it stays within the limit."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        multipart = headers.get(b"content-type", b"").startswith(b"multipart/")
-        limit = self.upload_bytes if multipart else self.json_bytes
-        declared = headers.get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > limit:
-            await problem_response(413, f"the request's body is larger than {limit:,} bytes")(scope, receive, send)
-            return
-        taken = 0
-
-        async def counted() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > limit:
-                raise Problem(413, f"the request's body is larger than {limit:,} bytes")
-            return message
-
-        await self.app(scope, counted, send)

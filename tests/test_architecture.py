@@ -62,13 +62,17 @@ def test_imports_go_one_way(module):
     assert not broken, "\n".join(broken)
 
 
+def spelling(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
 @cache
 def declared() -> set[str]:
     """The distributions that `pyproject.toml` asks for, at their one spelling; an extra may carry an optional part."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [wanted for name, wanted in project["optional-dependencies"].items() if name != "dev"]
     asked = [requirement for group in [project["dependencies"], *extras] for requirement in group]
-    return {re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-") for requirement in asked}
+    return {spelling(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in asked}
 
 
 @cache
@@ -83,7 +87,7 @@ def test_what_is_imported_is_declared(module):
     for name, line in imported(MODULES[module]):
         if name in sys.stdlib_module_names or name in FOLDERS:
             continue
-        found = {home.lower().replace("_", "-") for home in homes().get(name, [name])}
+        found = {spelling(home) for home in homes().get(name, [name])}
         assert found & declared(), f"{MODULES[module]}:{line}: {name} is not among pyproject.toml's dependencies"
 
 

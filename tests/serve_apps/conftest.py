@@ -11,6 +11,8 @@ import requests
 from knowlip.archive import Version, checkpoint_digest, load_units
 from knowlip.workspace import Workspace
 
+KEY = "a-key-for-the-tests-0123456789"
+
 
 @pytest.fixture(scope="session")
 def served_workspace(tmp_path_factory, tiny_checkpoint, write_tiles_once):
@@ -36,10 +38,10 @@ def served_workspace(tmp_path_factory, tiny_checkpoint, write_tiles_once):
 
 @pytest.fixture(scope="session")
 def address(ray_cluster, served_workspace):
-    """Real Ray Serve on a free loopback port: search at ``/``, questions at ``/ask``."""
+    """Real Ray Serve on a free loopback port: everything at ``/``, questions at ``/ask``, with keys at ``/keys``."""
     from ray import serve
 
-    from serve_apps import retrieval, vqa
+    from serve_apps import archive, retrieval, vqa
     from serve_apps.settings import RetrievalSettings, VqaSettings
 
     with socket.socket() as probe:
@@ -47,8 +49,19 @@ def address(ray_cluster, served_workspace):
         port = probe.getsockname()[1]
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     root = served_workspace.root
-    serve.run(retrieval.app(RetrievalSettings(workspace=root)), name="retrieval", route_prefix="/")
-    serve.run(vqa.app(VqaSettings(workspace=root)), name="vqa", route_prefix="/ask")
+    slots = {"workspace": root, "cpus": 0.2}
+    vqa_alone = vqa.app(VqaSettings(**slots))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("KNOWLIP_API_KEYS", KEY)
+        behind_keys = retrieval.app(RetrievalSettings(**slots, requests_per_minute=20))
+    everything = archive.app(archive.ArchiveSettings(**slots, follow_s=0.5))
+    serve.run_many(
+        [
+            serve.RunTarget(everything, name="archive", route_prefix="/"),
+            serve.RunTarget(vqa_alone, name="vqa", route_prefix="/ask"),
+            serve.RunTarget(behind_keys, name="keys", route_prefix="/keys"),
+        ]
+    )
     yield f"http://127.0.0.1:{port}"
     serve.shutdown()
 

@@ -57,10 +57,10 @@ def test_an_index_of_another_checkpoint_is_refused(served_workspace, tmp_path):
 
 
 def test_the_routes_follow_from_the_deployments():
-    search = {"/v1/search"}
-    tiles = {"/v1/tiles/{tile_id}", "/v1/tiles/{tile_id}.png"}
-    ask = {"/v1/vqa", "/v1/captions"}
-    status = {"/v1/info", "/healthz", "/readyz"}
+    search = {"/v1/search", "/v1/embeddings"}
+    tiles = {f"/v1/tiles/{{tile_id}}{what}" for what in ("", ".png", ".tif", "/family")}
+    ask = {"/v1/vqa", "/v1/captions", "/v1/chat/completions"}
+    status = {"/v1/info", "/healthz", "/readyz", "/metrics", "/v1/models", "/v1/models/{name}"}
     handle = object()
     for services, expected in [
         (Services(encoder=handle, index=handle), search | tiles | status),

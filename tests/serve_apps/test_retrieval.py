@@ -58,13 +58,13 @@ def test_links_lead_to_the_tile_and_its_pictures(post, address, served_workspace
 def test_the_service_says_what_it_is(address, served_workspace):
     info = requests.get(f"{address}/v1/info", timeout=60).json()
     assert info["tiles"] == 20
-    assert info["checkpoints"] == {"search": Archive.open(served_workspace).version.digest}
+    assert info["checkpoints"]["search"] == Archive.open(served_workspace).version.digest
+    assert info["holdings"]["scales"] == {"L": 2, "M": 2, "S": 16}
     for path in ("/healthz", "/readyz"):
         reply = requests.get(address + path, timeout=60)
         assert (reply.status_code, reply.json()) == (200, {"status": "ok"})
     document = requests.get(f"{address}/openapi.json", timeout=60).json()
     assert set(document["paths"]) >= {SEARCH, "/v1/tiles/{tile_id}", "/v1/tiles/{tile_id}.png", "/v1/info"}
-    assert "/v1/vqa" not in document["paths"]
     assert "ProblemDocument" in document["components"]["schemas"]
     assert requests.get(f"{address}/docs", timeout=60).status_code == 200
 
@@ -72,12 +72,13 @@ def test_the_service_says_what_it_is(address, served_workspace):
 WRONG = {
     "malformed JSON": ('{"text": ', 400, "not JSON"),
     "not an object": ("[1]", 422, "body"),
-    "no text": ("{}", 422, "text: field required"),
+    "nothing to look for": ("{}", 422, "nothing to look for"),
+    "re-ranking without words": ('{"like": "los-0002", "rerank": true}', 422, "rerank needs text"),
     "empty text": ('{"text": "  "}', 422, "text"),
     "long text": ('{"text": "' + "x" * 1001 + '"}', 422, "text"),
     "text of another type": ('{"text": 5}', 422, "text"),
     "control characters": ('{"text": "a\\u0000b"}', 422, "control characters"),
-    "half a surrogate": ('{"text": "\\ud800"}', 422, "text"),
+    "half a surrogate": ('{"text": "\\ud800"}', 400, "not JSON"),
     "huge k": ('{"text": "a", "k": 100000}', 422, "k: input should be less than or equal to 200"),
     "k of nothing": ('{"text": "a", "k": 0}', 422, "k"),
     "k as text": ('{"text": "a", "k": "10"}', 422, "k"),

@@ -53,6 +53,11 @@ def test_an_answer_is_chosen_among_candidates(post, model):
     answer = post(VQA, data=body).json()
     assert answer["answer"] in candidates
     assert 1 / 3 <= answer["confidence"] <= 1
+    assert {one["answer"] for one in answer["ranked"]} == set(candidates)
+    shares = [one["confidence"] for one in answer["ranked"]]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
+    assert answer["ranked"][0]["answer"] == answer["answer"]
 
 
 def test_many_questions_at_once_get_their_own_answers(post, model):
@@ -73,7 +78,8 @@ def test_an_image_is_described(post, model):
     picture = encoded(seed=3)
     reply = post("/ask/v1/captions", files={"image": picture})
     assert reply.status_code == 200
-    assert reply.json() == {"text": model.write([picture])[0]}
+    assert reply.json()["text"] == model.write([picture])[0]
+    assert 0 <= reply.json()["confidence"] <= 1
 
 
 @pytest.mark.parametrize(
@@ -157,7 +163,7 @@ def test_a_tiff_reads_nothing_but_itself(tmp_path):
     from serve_apps.uploads import decode_upload
 
     pixels = np.random.default_rng(1).integers(1, 255, (3000, 2500), dtype=np.uint8)
-    decoded = decode_upload(tiff(pixels))
+    decoded = decode_upload(tiff(pixels)).pixels
     assert decoded.shape == (1500, 1250)
     with rasterio.Env():
-        np.testing.assert_array_equal(decode_upload(tiff(pixels[:200, :100])), pixels[:200, :100])
+        np.testing.assert_array_equal(decode_upload(tiff(pixels[:200, :100])).pixels, pixels[:200, :100])

@@ -60,7 +60,7 @@ def caption_records(given: Mapping[str, str], references: Mapping[str, Sequence[
     scores = _sentence_scores(truths, guesses, names)
     records = []
     for place, name in enumerate(names):
-        record = {"example_id": name, "given": given[name], "references": list(references[name])}
+        record: dict[str, Any] = {"example_id": name, "given": given[name], "references": list(references[name])}
         record["bleu"] = _bleu_counts(guesses[name][0], truths[name])
         records.append({**record, **{metric: values[place] for metric, values in scores.items()}})
     return records

@@ -80,7 +80,8 @@ def overlaps(first_D4: npt.NDArray[np.float64], second_T4: npt.NDArray[np.float6
     shared = np.clip(high - low, 0.0, None).prod(axis=2)
     areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None).prod(axis=1) for boxes in (first_D4, second_T4)]
     union = areas[0][:, None] + areas[1][None, :] - shared
-    return shared / np.maximum(union, 1e-12)
+    share: npt.NDArray[np.float64] = shared / np.maximum(union, 1e-12)
+    return share
 
 
 def _matched(overlap_DT: npt.NDArray[np.float64], least: float) -> list[bool]:

@@ -47,7 +47,7 @@ def intervals(records: Sequence[Record], score: Scorer, *, resamples: int = 200,
     rng = np.random.default_rng(seed)
     drawn: dict[str, list[float]] = defaultdict(list)
     for _ in range(resamples):
-        chosen = rng.integers(len(members), size=len(members)) if members else []
+        chosen = rng.choice(len(members), size=len(members)).tolist() if members else []
         for name, value in score([record for index in chosen for record in members[index]]).items():
             drawn[name].append(value)
     found = {}

@@ -1,0 +1,244 @@
+"""The archive as a STAC API: its tiles are items, and ``q`` finds them by words."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import attr
+from fastapi import FastAPI, Request
+from pydantic import ValidationError
+from stac_fastapi.api.app import StacApi
+from stac_fastapi.api.models import (
+    ItemCollectionUri,
+    create_get_request_model,
+    create_post_request_model,
+    create_request_model,
+)
+from stac_fastapi.extensions.free_text import FreeTextAdvancedExtension, FreeTextConformanceClasses
+from stac_fastapi.extensions.pagination import TokenPaginationExtension
+from stac_fastapi.types.config import ApiSettings
+from stac_fastapi.types.core import AsyncBaseCoreClient
+from stac_fastapi.types.requests import get_base_url
+from stac_fastapi.types.rfc3339 import str_to_interval
+
+from knowlip import __version__
+from knowlip.archive import Area, Entry, Filters, Holdings
+from serve_apps.problems import Problem, install_problems
+from serve_apps.schemas import MAX_K
+from serve_apps.seeking import embedded, seek
+from serve_apps.services import Services
+from serve_apps.stac_items import COLLECTION, collection, item
+
+__all__ = ["stac_app"]
+
+_MAX_LIMIT = MAX_K
+_DEEPEST = 2000
+"""So many of the tiles nearest to some words can be paged through."""
+_TITLE = "KnowLIP archive"
+_ABOUT = "Tiles of synthetic aperture radar scenes; `q` finds them by words."
+
+
+def stac_app(services: Services) -> FastAPI:
+    """Return the STAC API over an archive, to be mounted below a path."""
+    app = FastAPI(title=_TITLE, version=__version__, openapi_url="/api", docs_url="/api.html", redoc_url=None)
+    free_text = FreeTextAdvancedExtension(conformance_classes=[FreeTextConformanceClasses.SEARCH_ADVANCED])
+    extensions = [free_text, TokenPaginationExtension()]
+    settings = ApiSettings(
+        stac_fastapi_title=_TITLE,
+        stac_fastapi_description=_ABOUT,
+        stac_fastapi_landing_id="knowlip",
+        stac_fastapi_version=__version__,
+        openapi_url="/api",
+        docs_url="/api.html",
+        _env_file=None,
+    )
+    StacApi(
+        settings=settings,
+        client=_Client(services=services, landing_page_id="knowlip"),
+        app=app,
+        title=_TITLE,
+        description=_ABOUT,
+        api_version=__version__,
+        extensions=extensions,
+        exceptions={},
+        middlewares=[],
+        search_get_request_model=create_get_request_model(extensions),
+        search_post_request_model=create_post_request_model(extensions),
+        items_get_request_model=create_request_model(
+            "ItemsRequest", base_model=ItemCollectionUri, extensions=[TokenPaginationExtension()]
+        ),
+    )
+    install_problems(app)
+    return app
+
+
+@attr.s(auto_attribs=True)
+class _Client(AsyncBaseCoreClient):
+    """Answers what `stac-fastapi` has parsed."""
+
+    services: Services = attr.ib(kw_only=True)
+
+    async def all_collections(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the one collection there is."""
+        base = get_base_url(kwargs["request"])
+        links = [
+            {"rel": "root", "type": "application/json", "href": base},
+            {"rel": "self", "type": "application/json", "href": f"{base}collections"},
+        ]
+        return {"collections": [collection(await self._holdings(), base)], "links": links}
+
+    async def get_collection(self, collection_id: str, **kwargs: Any) -> dict[str, Any]:
+        """Return the collection."""
+        _check_collection(collection_id)
+        return collection(await self._holdings(), get_base_url(kwargs["request"]))
+
+    async def get_item(self, item_id: str, collection_id: str, **kwargs: Any) -> dict[str, Any]:
+        """Return a tile."""
+        _check_collection(collection_id)
+        _filters(ids=[item_id])
+        entry = await self.services.ask(self.services.index.entry, item_id)
+        if entry is None:
+            raise Problem(404, f"the archive holds no tile {item_id}")
+        return item(entry, get_base_url(kwargs["request"]))
+
+    async def item_collection(
+        self,
+        collection_id: str,
+        bbox: Any = None,
+        datetime: str | None = None,
+        limit: int | None = 10,
+        token: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Return tiles of the collection."""
+        _check_collection(collection_id)
+        return await self._found(kwargs["request"], _filters(bbox=bbox, when=datetime), limit, token)
+
+    async def get_search(
+        self,
+        collections: list[str] | None = None,
+        ids: list[str] | None = None,
+        bbox: Any = None,
+        intersects: str | None = None,
+        datetime: str | None = None,
+        limit: int | None = 10,
+        q: str | None = None,
+        token: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Search, asked by GET."""
+        try:
+            area = json.loads(intersects) if intersects else None
+        except ValueError as error:
+            raise Problem(422, "intersects: is no GeoJSON geometry") from error
+        filters = _filters(ids=ids, bbox=bbox, intersects=area, when=datetime)
+        return await self._found(kwargs["request"], filters, limit, token, q=q, collections=collections)
+
+    async def post_search(self, search_request: Any, **kwargs: Any) -> dict[str, Any]:
+        """Search, asked by POST."""
+        asked = search_request
+        area = asked.intersects.model_dump(mode="json", exclude_none=True) if asked.intersects else None
+        filters = _filters(ids=asked.ids, bbox=asked.bbox, intersects=area, when=asked.datetime)
+        return await self._found(
+            kwargs["request"], filters, asked.limit, asked.token, q=asked.q, collections=asked.collections, body=asked
+        )
+
+    async def _holdings(self) -> Holdings:
+        return await self.services.ask(self.services.index.holdings)
+
+    async def _found(
+        self,
+        request: Request,
+        filters: Filters,
+        limit: int | None,
+        token: str | None,
+        *,
+        q: str | None = None,
+        collections: list[str] | None = None,
+        body: Any = None,
+    ) -> dict[str, Any]:
+        limit, offset = min(limit or 10, _MAX_LIMIT), _offset(token)
+        base = get_base_url(request)
+        if collections and COLLECTION not in collections:
+            items: list[dict[str, Any]] = []
+        elif q:
+            items = await self._nearest(q, filters, limit, offset, base)
+        else:
+            entries, _ = await self.services.ask(self.services.index.browse, filters, limit, offset)
+            items = [item(entry, base) for entry in entries]
+        links = [{"rel": "root", "type": "application/json", "href": base}]
+        if len(items) == limit and offset + limit < _DEEPEST:
+            links.append(_next(request, str(offset + limit), body))
+        return {"type": "FeatureCollection", "features": items, "links": links, "numberReturned": len(items)}
+
+    async def _nearest(self, q: str, filters: Filters, limit: int, offset: int, base: str) -> list[dict[str, Any]]:
+        query = await embedded(self.services, text=_words(q))
+        found = await seek(self.services, query, offset + limit, filters)
+        page: list[tuple[Entry, float]] = [(one.hit.entry, one.hit.score) for one in found[offset:]]
+        return [item(entry, base, score=score) for entry, score in page]
+
+
+def _filters(
+    *, ids: list[str] | None = None, bbox: Any = None, intersects: dict[str, Any] | None = None, when: Any = None
+) -> Filters:
+    """Return STAC's conditions as the archive's.
+
+    Raises:
+        Problem: 422 with what is wrong.
+    """
+    given: dict[str, Any] = {}
+    if ids:
+        given["tile_ids"] = tuple(ids)
+    if bbox:
+        edges = [float(edge) for edge in bbox]
+        given["bbox"] = tuple(edges if len(edges) == 4 else [*edges[:2], *edges[3:5]])
+    if when:
+        given["time_from"], given["time_to"] = _interval(when)
+    try:
+        if intersects:
+            given["polygon"] = Area.model_validate(intersects)
+        return Filters(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error
+
+
+def _interval(when: Any) -> tuple[datetime | None, datetime | None]:
+    found = str_to_interval(when) if isinstance(when, str) else when
+    start, end = found if isinstance(found, tuple) else (found, found)
+    return start, end
+
+
+def _words(q: str) -> str:
+    """Return free text as words: operators and quotes of the advanced syntax are read as spaces."""
+    text = " ".join(re.sub(r"[+\"()]|\b(?:AND|OR)\b|(?<!\w)-", " ", q).replace(",", " ").split())
+    if not 0 < len(text) <= 1000 or not text.isprintable():
+        raise Problem(422, "q: give up to 1000 characters of words")
+    return text
+
+
+def _offset(token: str | None) -> int:
+    if token is None:
+        return 0
+    if not re.fullmatch(r"\d{1,6}", token) or int(token) >= _DEEPEST:
+        raise Problem(422, f"token: is none that this service gave, or leads beyond the first {_DEEPEST} tiles")
+    return int(token)
+
+
+def _check_collection(name: str) -> None:
+    if name != COLLECTION:
+        raise Problem(404, f"there is no collection {name[:64]!r}; the only one is {COLLECTION!r}")
+
+
+def _next(request: Request, token: str, body: Any) -> dict[str, Any]:
+    here = str(request.url).partition("?")[0]
+    if body is None:
+        pairs = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]
+        href = f"{here}?{urlencode([*pairs, ('token', token)])}"
+        return {"rel": "next", "type": "application/geo+json", "method": "GET", "href": href}
+    again = {**body.model_dump(mode="json", exclude_none=True, exclude_unset=True), "token": token}
+    return {"rel": "next", "type": "application/geo+json", "method": "POST", "href": here, "body": again}
