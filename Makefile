@@ -8,7 +8,7 @@ SCENES ?=
 WORKSPACE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format bench deploy pins clean
+.PHONY: help install demo test test-slow lint format bench docs deploy pins clean
 
 help: ## Show what can be made.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -33,6 +33,9 @@ format: install ## Mend what can be mended by itself.
 
 bench: install ## Run the measured comparisons; figures go to benchmarks/results.jsonl.
 	@set -e; for bench in benchmarks/*.py; do [ -f "$$bench" ] || continue; echo "== $$bench"; $(PY) "$$bench"; done
+
+docs: install ## Build the documentation into build/docs, strictly: a link that leads nowhere fails it.
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=platform:. $(PY) -m mkdocs build --quiet && echo build/docs/index.html
 
 deploy: install ## Write deploy/kuberay/ and deploy/on-premises.yaml anew from deploy/site.yaml.
 	@$(PY) deploy/generate.py
