@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import get_type_hints
 
-import ray
 from ray import serve
-from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
-from ray.dashboard.utils import get_address_for_submission_client
 
 from knowlip.errors import KnowlipError
 from knowlip.workspace import Workspace
 
 __all__ = ["served"]
 
-# An import string, as in a Serve config file: jobs never import the applications.
+# An import string, as `serve run` takes it: jobs never depend on the applications.
 APPLICATION = "serve_apps.archive:app"
 
 
@@ -25,8 +24,8 @@ APPLICATION = "serve_apps.archive:app"
 def served(workspace: Workspace, *, timeout_s: float = 180) -> Iterator[str]:
     """Serve a workspace on a free loopback port; the application is taken down with the block.
 
-    The cluster's own dashboard deploys it, as ``serve deploy`` does, so it ends with the cluster whatever becomes of
-    this process.
+    It is put together in this process, where most of what that needs is loaded already, and takes this job's code along
+    to the nodes.
 
     Args:
         workspace: What to serve; it holds an index and a checkpoint.
@@ -36,22 +35,30 @@ def served(workspace: Workspace, *, timeout_s: float = 180) -> Iterator[str]:
         Its address.
 
     Raises:
-        KnowlipError: It did not come up.
+        KnowlipError: It did not come up, or something that it serves is not there.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    quiet = {"log_level": "WARNING"}
     root = str(workspace.local()) if workspace.is_local else workspace.root
-    quiet = {"logging_config": {"log_level": "WARNING"}}
-    application = {"name": "archive", "import_path": APPLICATION, "args": {"workspace": root}, **quiet}
-    dashboard = get_address_for_submission_client(ray.get_runtime_context().gcs_address)
-    config = {"http_options": {"host": "127.0.0.1", "port": port}, "applications": [application], **quiet}
-    ServeSubmissionClient(dashboard).deploy_applications(config)
+    application = _application(root)
+    serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port}, logging_config=quiet)
+    serve.run_many(
+        [serve.RunTarget(application, name="archive", logging_config=quiet)], wait_for_applications_running=False
+    )
     try:
         _await_running(timeout_s)
         yield f"http://127.0.0.1:{port}"
     finally:
         serve.shutdown()
+
+
+def _application(root: str) -> serve.Application:
+    module, _, name = APPLICATION.partition(":")
+    build = getattr(importlib.import_module(module), name)
+    settings = get_type_hints(build)["args"]
+    return build(settings(workspace=root))
 
 
 def _await_running(timeout_s: float) -> None:
@@ -63,4 +70,4 @@ def _await_running(timeout_s: float) -> None:
         if time.monotonic() > until or (state is not None and state.status in {"DEPLOY_FAILED", "UNHEALTHY"}):
             reason = f"{state.status}: {state.message}" if state else "was not deployed"
             raise KnowlipError(reason, where=APPLICATION, fix="see the Serve logs below /tmp/ray")
-        time.sleep(0.5)
+        time.sleep(0.2)

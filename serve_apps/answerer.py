@@ -5,38 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from ray import serve
 
 from knowlip.archive import fetched_checkpoint
 from knowlip.workspace import Workspace
-from models import Answer, load
-from models.attention import attention_maps
+from serve_apps.messages import Asked, Picture, Said
 from serve_apps.precision import inference
 
-__all__ = ["Answerer", "Asked"]
+if TYPE_CHECKING:
+    from models import Answer
 
-Picture = NDArray[np.uint8] | bytes
+__all__ = ["Answerer"]
+
 _CAPTION_TOKENS = 256
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question.
-
-    Attributes:
-        image: The 8-bit image it is about, or its PNG.
-        question: The question.
-        candidates: The answers to choose from; with none, the answer is written freely.
-    """
-
-    image: Picture
-    question: str
-    candidates: tuple[str, ...] = ()
 
 
 @serve.deployment
@@ -54,6 +37,9 @@ class Answerer:
     def __init__(
         self, workspace: Workspace, checkpoint: str, *, device: str, batch_size: int, batch_wait_s: float
     ) -> None:
+        # Here, not above: the gateway imports this module, and has no use for torch.
+        from models import load
+
         self.model, self.device = load(fetched_checkpoint(workspace, checkpoint), device), device
         for method in (self.answer, self.describe):
             method.set_max_batch_size(batch_size)
@@ -62,19 +48,22 @@ class Answerer:
         self._turn = asyncio.Lock()
 
     @serve.batch
-    async def answer(self, asked: list[Asked]) -> list[list[Answer]]:
+    async def answer(self, asked: list[Asked]) -> list[list[Said]]:
         """Answer each question: with its candidates, likeliest first, or with the one answer that is written."""
         return await self._computed(lambda: self._answered(asked))
 
     @serve.batch
-    async def describe(self, images: list[Picture]) -> list[Answer]:
+    async def describe(self, images: list[Picture]) -> list[Said]:
         """Describe each image."""
-        return await self._computed(
+        found = await self._computed(
             lambda: self.model.answer(images, [""] * len(images), max_new_tokens=_CAPTION_TOKENS, beams=1)
         )
+        return _said(found)
 
     async def attention(self, image: Picture, text: str) -> list[list[float]]:
         """Return how much each patch of an image is looked at while a text is read beside it; rows of shares."""
+        from models.attention import attention_maps
+
         found = await self._computed(lambda: attention_maps(self.model, [image], [text]))
         return found[0].tolist()
 
@@ -90,12 +79,12 @@ class Answerer:
         async with self._turn:
             return await asyncio.to_thread(compute)
 
-    def _answered(self, asked: list[Asked]) -> list[list[Answer]]:
+    def _answered(self, asked: list[Asked]) -> list[list[Said]]:
         """Answer those together that choose from the same candidates."""
         alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for place, one in enumerate(asked):
             alike[one.candidates].append(place)
-        answers: dict[int, list[Answer]] = {}
+        answers: dict[int, list[Said]] = {}
         for candidates, places in alike.items():
             images = [asked[place].image for place in places]
             questions = [asked[place].question for place in places]
@@ -103,5 +92,10 @@ class Answerer:
                 found = self.model.rank(images, questions, candidates)
             else:
                 found = [[answer] for answer in self.model.answer(images, questions)]
-            answers.update(zip(places, found, strict=True))
+            answers.update(zip(places, map(_said, found), strict=True))
         return [answers[place] for place in range(len(asked))]
+
+
+def _said(answers: list[Answer]) -> list[Said]:
+    """Return answers as the gateway takes them, which does not load what the model's own come from."""
+    return [Said(one.answer, one.confidence) for one in answers]

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,36 +16,15 @@ from ray import serve
 from knowlip.archive import Version, fetched_checkpoint
 from knowlip.errors import KnowlipError
 from knowlip.workspace import Workspace
-from models import KnowlipModel, load
+from serve_apps.messages import Embedded, Pair, Picture
 from serve_apps.precision import inference
 
-__all__ = ["Embedded", "Encoder", "Pair"]
+if TYPE_CHECKING:
+    from models import KnowlipModel
 
-Picture = NDArray[np.uint8] | bytes
+__all__ = ["Encoder"]
+
 _log = logging.getLogger("ray.serve")
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """An embedding, and whose: it can be compared only with vectors that the same checkpoint made.
-
-    Attributes:
-        vector: Unit embedding (E,).
-        version: The index that it belongs to.
-        tokens: Tokens read; 0 for an image.
-    """
-
-    vector: NDArray[np.float32]
-    version: Version
-    tokens: int = 0
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An image and a text that may describe it."""
-
-    image: Picture
-    text: str
 
 
 @dataclass(frozen=True)
@@ -132,6 +111,9 @@ class Encoder:
             return function(*args)
 
     def _load(self, version: Version) -> _Held:
+        # Here, not above: the gateway and the index import this module, and have no use for torch.
+        from models import load
+
         model = load(fetched_checkpoint(self.workspace, version.checkpoint), self.device)
         self._compute(model.encode_text, ["the first text compiles what the others use"])
         return _Held(model, version)

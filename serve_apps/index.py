@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ray import serve
 
-from knowlip.archive import Archive, Entry, Filters, Hit, Holdings, Version, read_cog, read_picture
+from knowlip.archive import Entry, Filters, Hit, Holdings, Version, read_cog, read_picture
 from knowlip.workspace import Workspace
-from serve_apps.encoder import Embedded
+from serve_apps.messages import Embedded
+
+if TYPE_CHECKING:
+    from knowlip.archive import Archive
 
 __all__ = ["Family", "Index"]
 
@@ -29,7 +32,7 @@ class Index:
     """
 
     def __init__(self, workspace: Workspace, checkpoint: str | None) -> None:
-        self.archive = Archive.open(workspace, checkpoint=checkpoint)
+        self.archive = _opened(workspace, Version.in_use(workspace, checkpoint=checkpoint))
         self._open = {self.archive.version.digest: self.archive}
 
     async def search(self, query: Embedded, k: int, filters: Filters) -> list[Hit]:
@@ -83,7 +86,7 @@ class Index:
     def _of(self, version: Version) -> Archive:
         """Return the archive of a version; a newer one than the one in use becomes the one in use."""
         if version.digest not in self._open:
-            self._open[version.digest] = Archive.open(self.archive.workspace, version=version)
+            self._open[version.digest] = _opened(self.archive.workspace, version)
         found = self._open[version.digest]
         if version.made_at > self.archive.version.made_at:
             self._open = {self.archive.version.digest: self.archive, version.digest: found}
@@ -102,3 +105,10 @@ class Index:
             parents.insert(0, above)
             above = archive.entry(above.facts["parent_id"]) if above.facts["parent_id"] else None
         return {"parents": parents, "children": archive.children(tile_id)}
+
+
+def _opened(workspace: Workspace, version: Version) -> Archive:
+    # Here, not above: who puts an application together has no use for the index's engine.
+    from knowlip.archive import Archive
+
+    return Archive.open(workspace, version=version)

@@ -6,8 +6,7 @@ from typing import Any
 
 from ray.serve import Application
 
-from knowlip.archive import Archive, Version, checkpoint_digest
-from knowlip.errors import WorkspaceError
+from knowlip.archive import Version, checkpoint_digest
 from serve_apps.answerer import Answerer
 from serve_apps.encoder import Encoder
 from serve_apps.gateway import Door, Gateway
@@ -27,12 +26,10 @@ def searching(settings: RetrievalSettings) -> dict[str, Any]:
         CheckpointError: There is no checkpoint, or another one made the index.
     """
     workspace = settings.opened()
-    version = Version.current(workspace)
-    if version is None:
-        raise WorkspaceError("is not there", where=workspace.uri("index"), fix="run the index job first")
+    version = Version.in_use(workspace)
     folder = f"runs/{settings.run}/checkpoint" if settings.run else version.checkpoint
     digest = checkpoint_digest(workspace, folder)
-    Archive.open(workspace, checkpoint=digest)
+    Version.in_use(workspace, checkpoint=digest)
     encoder = Encoder.options(**settings.model_options()).bind(
         workspace,
         version.model_copy(update={"checkpoint": folder}),

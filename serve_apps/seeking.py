@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowlip.archive import Filters, Hit
-from serve_apps.encoder import Embedded, Pair
+from serve_apps.messages import Embedded, Pair
 from serve_apps.problems import Problem
 from serve_apps.services import Services
 

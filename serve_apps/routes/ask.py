@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, File, Form, UploadFile
 
 from knowlip.archive import TileId
-from serve_apps.answerer import Asked, Picture
 from serve_apps.features import place_of
+from serve_apps.messages import Asked, Picture
 from serve_apps.problems import PROBLEMS, Problem
 from serve_apps.schemas import AnswerReply, Attention, CaptionReply, Choice, Place, Question, Words
 from serve_apps.services import Services

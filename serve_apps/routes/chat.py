@@ -17,8 +17,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from models import Answer
-from serve_apps.answerer import Asked
+from serve_apps.messages import Asked, Said
 from serve_apps.problems import PROBLEMS, Problem
 from serve_apps.schemas import Words
 from serve_apps.services import Services
@@ -146,13 +145,13 @@ def _check_model(name: str) -> None:
         raise Problem(404, f"there is no model {name[:64]!r}; ask {MODEL!r}")
 
 
-async def _answered(services: Services, asked: ChatRequest) -> Answer:
+async def _answered(services: Services, asked: ChatRequest) -> Said:
     image = await _image(asked.messages)
     question = " ".join(_texts(asked.messages)).strip()
     if not question:
-        described: Answer = await services.ask(services.answerer.describe, image.pixels)
+        described: Said = await services.ask(services.answerer.describe, image.pixels)
         return described
-    found: list[Answer] = await services.ask(services.answerer.answer, Asked(image.pixels, question))
+    found: list[Said] = await services.ask(services.answerer.answer, Asked(image.pixels, question))
     return found[0]
 
 

@@ -1,14 +1,30 @@
-"""The archive: a vector index over tiles that is built, appended to, and searched with filters."""
+"""The archive: a vector index over tiles that is built, appended to, and searched with filters.
 
-from knowlip.archive.area import Area
-from knowlip.archive.checkpoint import checkpoint_digest, fetched_checkpoint
-from knowlip.archive.entry import Entry, entry_schema
-from knowlip.archive.filters import Filters, TileId
-from knowlip.archive.holdings import Holdings
-from knowlip.archive.index import Archive, Hit
-from knowlip.archive.loading import Loaded, load_units
-from knowlip.archive.pictures import read_cog, read_picture
-from knowlip.archive.versions import INDEX, Version
+Names load when they are first used: who only speaks of tiles and filters need not load the vector index's engine.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from knowlip.archive.area import Area as Area
+    from knowlip.archive.checkpoint import checkpoint_digest as checkpoint_digest
+    from knowlip.archive.checkpoint import fetched_checkpoint as fetched_checkpoint
+    from knowlip.archive.entry import Entry as Entry
+    from knowlip.archive.entry import Hit as Hit
+    from knowlip.archive.entry import entry_schema as entry_schema
+    from knowlip.archive.filters import Filters as Filters
+    from knowlip.archive.filters import TileId as TileId
+    from knowlip.archive.holdings import Holdings as Holdings
+    from knowlip.archive.index import Archive as Archive
+    from knowlip.archive.loading import Loaded as Loaded
+    from knowlip.archive.loading import load_units as load_units
+    from knowlip.archive.pictures import read_cog as read_cog
+    from knowlip.archive.pictures import read_picture as read_picture
+    from knowlip.archive.versions import INDEX as INDEX
+    from knowlip.archive.versions import Version as Version
 
 __all__ = [
     "INDEX",
@@ -28,3 +44,28 @@ __all__ = [
     "read_cog",
     "read_picture",
 ]
+
+_HOME = {
+    "INDEX": "versions",
+    "Archive": "index",
+    "Area": "area",
+    "Entry": "entry",
+    "Filters": "filters",
+    "Hit": "entry",
+    "Holdings": "holdings",
+    "Loaded": "loading",
+    "TileId": "filters",
+    "Version": "versions",
+    "checkpoint_digest": "checkpoint",
+    "entry_schema": "entry",
+    "fetched_checkpoint": "checkpoint",
+    "load_units": "loading",
+    "read_cog": "pictures",
+    "read_picture": "pictures",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'knowlip.archive' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"knowlip.archive.{_HOME[name]}"), name)

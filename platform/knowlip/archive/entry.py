@@ -13,7 +13,7 @@ import shapely.geometry
 
 from knowlip.records import SUBTEXTS, TILES
 
-__all__ = ["CARRIED", "INDEXED", "Entry", "entry_schema"]
+__all__ = ["CARRIED", "INDEXED", "Entry", "Hit", "entry_schema"]
 
 CARRIED = (
     "tile_id",
@@ -117,6 +117,19 @@ class Entry:
                 "texts": dict(self.texts),
             },
         }
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A tile that was found.
+
+    Attributes:
+        score: Cosine similarity to the query, −1 to 1.
+        entry: The tile.
+    """
+
+    score: float
+    entry: Entry
 
 
 def _jsonable(value: Any) -> Any:

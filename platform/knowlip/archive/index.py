@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
@@ -14,14 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from lancedb.index import Bitmap, BTree, HnswSq
 
-from knowlip.archive.entry import INDEXED, Entry, entry_schema
+from knowlip.archive.entry import INDEXED, Entry, Hit, entry_schema
 from knowlip.archive.filters import Filters
 from knowlip.archive.holdings import Holdings
-from knowlip.archive.versions import INDEX, Version
-from knowlip.errors import CheckpointError, DataError, WorkspaceError
+from knowlip.archive.versions import Version
+from knowlip.errors import DataError
 from knowlip.workspace import Workspace
 
-__all__ = ["Archive", "Hit"]
+__all__ = ["Archive"]
 
 _TABLE = "tiles"
 _EXACT_ROWS = 50_000
@@ -33,19 +32,6 @@ _MOST_WITHIN = 10_000
 _FEW_VALUES = frozenset({"scale", "sensor", "polarisation"})
 _STALE_AFTER = timedelta(seconds=5)
 _HIDDEN = frozenset({"vector", "revision"})
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A tile that was found.
-
-    Attributes:
-        score: Cosine similarity to the query, −1 to 1.
-        entry: The tile.
-    """
-
-    score: float
-    entry: Entry
 
 
 class Archive:
@@ -78,15 +64,7 @@ class Archive:
             WorkspaceError: There is no index.
             CheckpointError: Another checkpoint made it: its vectors and the queries' would not be comparable.
         """
-        version = version or Version.current(workspace)
-        if version is None:
-            raise WorkspaceError("is not there", where=workspace.uri(INDEX), fix="run the index job first")
-        if checkpoint is not None and checkpoint != version.digest:
-            raise CheckpointError(
-                f"was made by checkpoint {version.digest} ({version.checkpoint}), not by {checkpoint}",
-                where=workspace.uri(INDEX),
-                fix="serve that checkpoint, or run the index job with this one",
-            )
+        version = version or Version.in_use(workspace, checkpoint=checkpoint)
         return cls(workspace, version, _connect(workspace, version).open_table(_TABLE))
 
     @classmethod

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 
 from knowlip.archive.entry import Entry
 from knowlip.errors import WorkspaceError
-from knowlip.tiling.exports import cog_bytes
 from knowlip.workspace import Workspace
 
 __all__ = ["read_cog", "read_picture"]
@@ -33,6 +32,9 @@ def read_cog(workspace: Workspace, entry: Entry) -> bytes:
     Raises:
         WorkspaceError: The tiles were removed or made anew since the index was built.
     """
+    # Here, not above: the tiling brings much with it that nobody needs before a tile is taken out.
+    from knowlip.tiling.exports import cog_bytes
+
     return cog_bytes(_row(workspace, entry, ["image", "crs", "affine", "transfer", *_TAGS]))
 
 

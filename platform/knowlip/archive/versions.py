@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from knowlip.errors import WorkspaceError
+from knowlip.errors import CheckpointError, WorkspaceError
 from knowlip.workspace import Workspace
 
 __all__ = ["INDEX", "Version"]
@@ -64,3 +64,26 @@ class Version(BaseModel):
             raise WorkspaceError(
                 "does not name an index version", where=workspace.uri(INDEX, _CURRENT), fix="run the index job again"
             ) from error
+
+    @classmethod
+    def in_use(cls, workspace: Workspace, *, checkpoint: str | None = None) -> Self:
+        """Return the version in use.
+
+        Args:
+            workspace: Where the index lies.
+            checkpoint: Digest of the checkpoint that will embed the queries.
+
+        Raises:
+            WorkspaceError: There is no index, or the file that names it is damaged.
+            CheckpointError: Another checkpoint made it: its vectors and the queries' would not be comparable.
+        """
+        version = cls.current(workspace)
+        if version is None:
+            raise WorkspaceError("is not there", where=workspace.uri(INDEX), fix="run the index job first")
+        if checkpoint is not None and checkpoint != version.digest:
+            raise CheckpointError(
+                f"was made by checkpoint {version.digest} ({version.checkpoint}), not by {checkpoint}",
+                where=workspace.uri(INDEX),
+                fix="serve that checkpoint, or run the index job with this one",
+            )
+        return version
