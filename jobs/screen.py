@@ -71,7 +71,7 @@ def _label(settings: ScreenSettings, workspace: Workspace) -> Summary:
     source = Path(settings.labels)
     try:
         document = json.loads(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"cannot be read ({error})", where=str(source), fix="give --labels labels.json") from error
     labels = parse_labels(document, where=str(source))
     qualities = {tile.tile_id: tile.quality.record() for tile in scored_tiles(workspace) if tile.quality}

@@ -181,7 +181,7 @@ def _portable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _read_config(folder: Path) -> KnowLIPConfig:
     try:
-        return KnowLIPConfig.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
+        return KnowLIPConfig.model_validate_json((folder / CONFIG).read_bytes())
     except OSError as error:
         raise CheckpointError(
             f"no {CONFIG}", where=str(folder), fix="point at a folder that save_checkpoint wrote"
@@ -195,7 +195,7 @@ def _read_config(folder: Path) -> KnowLIPConfig:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}", where=str(path.parent)) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.name} is no object", where=str(path.parent))

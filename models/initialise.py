@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from knowlip.errors import CheckpointError
@@ -126,8 +127,8 @@ def _bert_weights(source: str) -> Mapping[str, Tensor]:
 
     name = source.removeprefix("hf:")
     try:
-        donor = BertModel.from_pretrained(name, dtype=torch.float32)
-    except (OSError, ValueError) as error:
+        donor = BertModel.from_pretrained(name, dtype=torch.float32, use_safetensors=True)
+    except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(
             f"{name!r} cannot be fetched: {error}", where="initialise.text", fix="name a folder, or package"
         ) from error

@@ -90,7 +90,7 @@ class Preprocessing(Section):
             CheckpointError: It is missing or does not hold what it should.
         """
         try:
-            return cls.model_validate_json((Path(folder) / _FILE).read_text(encoding="utf-8"))
+            return cls.model_validate_json((Path(folder) / _FILE).read_bytes())
         except OSError as error:
             raise CheckpointError(f"no {_FILE}", where=str(folder), fix="save the checkpoint again") from error
         except ValidationError as error:

@@ -12,9 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from knowlip import __version__
+from knowlip.errors import DataError
 from knowlip.workspace import Workspace
 
 __all__ = ["Manifest", "digest", "inputs_digest"]
@@ -63,10 +64,21 @@ class Manifest(BaseModel):
 
     @classmethod
     def read(cls, workspace: Workspace, artefact: str) -> Manifest | None:
-        """Return the manifest of an artefact, or nothing when it was never finished."""
+        """Return the manifest of an artefact, or nothing when it was never finished.
+
+        Raises:
+            DataError: The file is damaged.
+        """
         if not workspace.exists(artefact, NAME):
             return None
-        return cls.model_validate_json(workspace.read_bytes(artefact, NAME))
+        try:
+            return cls.model_validate_json(workspace.read_bytes(artefact, NAME))
+        except ValidationError as error:
+            raise DataError(
+                f"is no manifest ({error.errors()[0]['msg']})",
+                where=workspace.uri(artefact, NAME),
+                fix="remove it and run the job again",
+            ) from error
 
 
 def digest(value: Any) -> str:

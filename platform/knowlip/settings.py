@@ -124,7 +124,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot be read ({error})", where=str(path), fix="give a YAML file") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise SettingsError(f"is not YAML ({error})", where=str(path), fix="mend it") from error
     if not isinstance(values, dict):
         raise SettingsError("is not a mapping of settings", where=str(path), fix="write `name: value` lines")

@@ -144,15 +144,16 @@ class Workspace:
         """Read a Parquet file, or all the files of a folder, as one table.
 
         Raises:
-            WorkspaceError: Nothing is there.
+            WorkspaceError: Nothing is there, or it is damaged (code ``damaged``).
         """
-        return self.dataset(*parts).to_table(columns=columns, filter=where)
+        with self._sound(*parts):
+            return self.dataset(*parts).to_table(columns=columns, filter=where)
 
     def dataset(self, *parts: str) -> pds.Dataset:
         """Open a Parquet file or the published files of a folder, lazily.
 
         Raises:
-            WorkspaceError: Nothing is there.
+            WorkspaceError: Nothing is there, or it is damaged.
         """
         info = self.filesystem.get_file_info(self.path(*parts))
         if info.type == pafs.FileType.File:
@@ -161,10 +162,16 @@ class Workspace:
             sources = [self.path(*parts, name) for name in self.files(*parts)]
         if not sources:
             raise self._absent(*parts)
-        return pds.dataset(sources, filesystem=self.filesystem, format="parquet")
+        with self._sound(*parts):
+            return pds.dataset(sources, filesystem=self.filesystem, format="parquet")
 
     def delete(self, *parts: str) -> None:
-        """Remove a file or a folder with all in it; nothing happens where nothing is."""
+        """Remove a file or a folder with all in it; nothing happens where nothing is.
+
+        Raises:
+            WorkspaceError: It lies outside the workspace.
+        """
+        self._check_within(*parts)
         info = self.filesystem.get_file_info(self.path(*parts))
         if info.type == pafs.FileType.Directory:
             self.filesystem.delete_dir(self.path(*parts))
@@ -198,6 +205,7 @@ class Workspace:
 
     @contextmanager
     def _publishing(self, *parts: str) -> Iterator[pa.NativeFile]:
+        self._check_within(*parts)
         target = self.path(*parts)
         folder, name = posixpath.split(target)
         if not self.is_local:
@@ -229,6 +237,26 @@ class Workspace:
                     code="disk_full",
                 ) from error
             raise
+
+    def _check_within(self, *parts: str) -> None:
+        """Refuse to change what lies elsewhere: names may come from tables that strangers made."""
+        if not posixpath.normpath(self.path(*parts)).startswith(f"{self.path().rstrip('/')}/"):
+            raise WorkspaceError("lies outside the workspace", where=posixpath.join(*parts), fix="use plain names")
+
+    @contextmanager
+    def _sound(self, *parts: str) -> Iterator[None]:
+        """Say of a file that is no Parquet, or of which bytes were lost, what to do about it."""
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise WorkspaceError(
+                f"cannot be read ({str(error)[:200]})",
+                where=self.uri(*parts),
+                fix="if a file is damaged, delete it and run the job that makes it again",
+                code="damaged",
+            ) from error
 
     def _absent(self, *parts: str) -> WorkspaceError:
         stage = parts[0] if parts else "anything"

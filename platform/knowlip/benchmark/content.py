@@ -91,13 +91,13 @@ def read_truth(workspace: Workspace, folder: str, scene_name: str) -> SceneTruth
         features = json.loads(workspace.read_bytes(folder, name))["features"]
         kinds = tuple(str(feature["properties"]["class"]) for feature in features)
         centres = [shapely.geometry.shape(feature["geometry"]).centroid for feature in features]
-    except (ValueError, KeyError, TypeError, shapely.errors.ShapelyError) as error:
+        lon_lat = np.array([(one.x, one.y) for one in centres], dtype=np.float64).reshape(-1, 2)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, shapely.errors.ShapelyError) as error:
         raise DataError(
             f"is not a GeoJSON of objects with a class ({error!r})",
             where=workspace.uri(folder, name),
             fix="mend or remove it",
         ) from error
-    lon_lat = np.array([(one.x, one.y) for one in centres], dtype=np.float64).reshape(-1, 2)
     cover = f"{stem}.landcover.tif"
     if not workspace.exists(folder, cover):
         return SceneTruth(kinds, lon_lat)

@@ -32,15 +32,14 @@ def asset_paths(text: str, *, where: str) -> Iterator[str]:
     try:
         document = json.loads(text)
         items = document["features"] if document["type"] == "FeatureCollection" else [document]
-        assets = [item["assets"] for item in items]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        hrefs = [str(asset["href"]) for item in items for asset in _data(item["assets"])]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SettingsError(
             "is no STAC item or item collection", where=where, fix="give a Feature or FeatureCollection with assets"
         ) from error
     base = where.rpartition("/")[0]
-    for one in assets:
-        for asset in _data(one):
-            yield _resolved(asset["href"], base)
+    for href in hrefs:
+        yield _resolved(href, base)
 
 
 def _data(assets: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:

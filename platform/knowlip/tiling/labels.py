@@ -84,9 +84,9 @@ def parse_labels(document: Any, *, where: str) -> dict[str, bool]:
         DataError: It is something else.
     """
     words = {"keep": True, "reject": False}
-    if not isinstance(document, dict) or not all(value in words for value in document.values()):
+    if not isinstance(document, dict) or not all(str(value) in words for value in document.values()):
         raise DataError("is no object of tile to keep or reject", where=where, fix="save it from a contact sheet")
-    return {str(tile): words[value] for tile, value in document.items()}
+    return {str(tile): words[str(value)] for tile, value in document.items()}
 
 
 def _pairs(table: pa.Table) -> tuple[list[Quality], list[bool]]:

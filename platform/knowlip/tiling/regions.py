@@ -92,7 +92,7 @@ def read_region(path: str) -> shapely.Geometry:
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
         whole = shapely.union_all(shapely.get_parts(shapely.from_geojson(json.dumps(document))))
-    except (OSError, ValueError, shapely.errors.GEOSException) as error:
+    except (OSError, ValueError, RecursionError, shapely.errors.GEOSException) as error:
         raise SettingsError(f"cannot be used ({error})", where=path, fix="give a GeoJSON file of polygons") from error
     if whole.is_empty or not whole.area:
         raise SettingsError("holds no area", where=path, fix="give a GeoJSON file of polygons")
