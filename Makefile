@@ -20,7 +20,7 @@ demo: install ## Walk the road from scenes to answers: SCENES="a.tif b.tif" take
 	@$(PY) -m jobs.demo $(if $(WORKSPACE),--workspace "$(WORKSPACE)") $(if $(SCENES),--scenes $(SCENES))
 
 test: install ## Lint, check types and run the tests.
-	@status=0; { $(LINT); } || status=1; $(PY) -m pytest || status=1; exit $$status
+	@status=0; { $(LINT); } || status=1; $(PY) -m pytest -n 2 --dist loadgroup || status=1; exit $$status
 
 test-slow: install ## Run the tests that take minutes: the README typed in, kills in every stage, parity of worker counts.
 	@$(PY) -m pytest -m slow

@@ -25,6 +25,16 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one Ray cluster together where pytest-xdist deals them out to several processes.
+
+    Jobs and services are two groups, so that two processes have about as much to do.
+    """
+    for item in items:
+        if "ray_cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("serve_apps" if "serve_apps" in item.path.parts else "jobs"))
+
+
 @pytest.fixture(scope="session")
 def knowlip_data() -> Path:
     """Folder of real radar data (`KNOWLIP_DATA`); the test is skipped where there is none."""

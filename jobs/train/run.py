@@ -46,9 +46,11 @@ def fit(plan: Plan, datasets: dict[str, Dataset]) -> Checkpoint:
     for dataset in datasets.values():
         # An epoch's stream is no progress of its own: the loop's status line tells it.
         dataset.context.enable_progress_bars = False
+    settled = replace(plan, scaling=plan.scaling.model_copy(update={"gpu": "yes" if gpu else "no"}))
     trainer = TorchTrainer(
         _enter,
-        train_loop_config=replace(plan, scaling=plan.scaling.model_copy(update={"gpu": "yes" if gpu else "no"})),
+        # Sealed: Ray Train's controller holds this too, and would import the whole model to read it.
+        train_loop_config={"plan": ray.cloudpickle.dumps(settled)},
         scaling_config=ScalingConfig(
             num_workers=plan.scaling.workers,
             use_gpu=gpu,
@@ -111,10 +113,13 @@ def check_batch(train: TrainSettings, scaling: ScalingSettings, rows: int) -> No
         )
 
 
-def _enter(plan: Plan) -> KnowlipError | None:
+def _enter(config: dict[str, bytes]) -> KnowlipError | None:
     """Run the loop in a worker; DeepSpeed is imported there alone, and told what it would otherwise guess aloud."""
+    plan: Plan = ray.cloudpickle.loads(config["plan"])
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if plan.scaling.gpu == "yes" else "cpu")
-    logging.getLogger("ray.train").setLevel(logging.WARNING)
+    # Ray Train logs its reports to a logger outside its own family, at a level that it gives the root.
+    for name in ("", "ray.train"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     from jobs.train.loop import train_worker
 
