@@ -20,6 +20,7 @@ from jobs.command import Summary, run
 from jobs.units import finished, unit_file
 from knowlip.captioning import MeasuredCaptioner, prompts_digest
 from knowlip.captioning.asking import Retry
+from knowlip.captioning.checks import CHECKS_VERSION
 from knowlip.captioning.endpoint import EndpointSettings
 from knowlip.captioning.gate import EndpointError
 from knowlip.captioning.units import CaptionUnit, index, plan
@@ -58,10 +59,10 @@ class CaptionSettings(JobSettings):
 
     def shaping(self) -> dict[str, Any]:
         """Settings, prompts and wording that shape the texts; where the model runs and how fast is not among them."""
-        shared = {"captioner": self.captioner, "family": self.family, "prompts": prompts_digest()}
+        shared = {"captioner": self.captioner, "family": self.family, "checks": CHECKS_VERSION}
         if self.captioner == "measured":
             return {**shared, "seed": self.seed, "wording": MeasuredCaptioner.version}
-        return {**shared, "model": self.endpoint.model, **self.endpoint.sampling()}
+        return {**shared, "prompts": prompts_digest(), "model": self.endpoint.model, **self.endpoint.sampling()}
 
 
 def caption(settings: CaptionSettings) -> Summary:

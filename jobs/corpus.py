@@ -7,7 +7,7 @@ published together, the manifest last: a reader never takes a half corpus for a 
 from __future__ import annotations
 
 import time
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -27,10 +27,10 @@ from knowlip.corpus import (
     seated,
     shard_file,
     sides,
-    usable,
+    text_columns,
+    worded,
 )
 from knowlip.manifest import Manifest, inputs_digest
-from knowlip.records import SUBTEXTS
 from knowlip.settings import JobSettings, Section
 from knowlip.workspace import Workspace
 
@@ -68,6 +68,9 @@ class CorpusSettings(JobSettings):
     shard_rows: int = Field(default=2048, ge=1, le=100_000)
     """Pairs a file."""
 
+    doubted: Literal["keep", "drop"] = "keep"
+    """Sub-texts with claims that the fact check doubts (`flags` of captions/): `drop` leaves them out."""
+
     seed: int = 0
     """Changes which places are held out, and the order."""
 
@@ -92,14 +95,14 @@ def corpus(settings: CorpusSettings) -> Summary:
         if settings.dry_run:
             return summary
         with connected():
-            _build(workspace, chosen, manifest.recipe)
+            _build(workspace, chosen, manifest.recipe, doubted=settings.doubted == "keep")
         publish(workspace, manifest.recipe)
         seconds = time.monotonic() - started
         manifest.model_copy(update={"counts": summary.counts, "seconds": seconds}).write(workspace)
     return summary
 
 
-def _build(workspace: Workspace, chosen: CorpusPlan, recipe: str) -> None:
+def _build(workspace: Workspace, chosen: CorpusPlan, recipe: str, *, doubted: bool) -> None:
     """Write the shards that are not there yet; views and texts of a shard are brought together in its order."""
     building = f"{BUILDING}-{recipe}"
     there = set(workspace.files("corpus", building))
@@ -113,12 +116,14 @@ def _build(workspace: Workspace, chosen: CorpusPlan, recipe: str) -> None:
 
     if len(missing) <= FEW_SHARDS:
         shards = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=max(1, len(missing)))
-        shards.map(lambda row: write(sides(workspace, ray.get(seats), row["shard"]))).materialize()
+        shards.map(lambda row: write(sides(workspace, ray.get(seats), row["shard"], doubted=doubted))).materialize()
     else:
         views = _read(workspace, "tiles", ["tile_id", "scale", "view"])
-        texts = _read(workspace, "captions", ["tile_id", "status", *SUBTEXTS])
+        texts = _read(workspace, "captions", text_columns(doubted=doubted))
         views = views.map_batches(lambda table: seated(table, ray.get(seats)), batch_format="pyarrow")
-        texts = texts.map_batches(lambda table: seated(table.filter(usable()), ray.get(seats)), batch_format="pyarrow")
+        texts = texts.map_batches(
+            lambda table: seated(worded(table, doubted=doubted), ray.get(seats)), batch_format="pyarrow"
+        )
         by_shard = views.union(texts).groupby("shard", num_partitions=min(len(missing), 64))
         by_shard.map_groups(write, batch_format="pyarrow").materialize()
 

@@ -318,6 +318,7 @@ def spoken(body: dict[str, Any], misdeed: str) -> tuple[str | None, str, str | N
         "empty": "  ",
         "prose": "What a lovely picture of a radar!",
         "wrong_schema": json.dumps(texts(body) | {SUBTEXTS[3]: 7}),
+        "lie": json.dumps(texts(body) | {"target_quantity": "Sixty vessels were counted."}),
         "lines": "\n".join(f"{name}: {text}" for name, text in texts(body).items() if name in SUBTEXTS),
     }
     return other.get(misdeed, content), "stop", None

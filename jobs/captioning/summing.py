@@ -31,9 +31,10 @@ def captions_counted(
     columns = ["status", "prompt_tokens", "completion_tokens", "cost_usd"]
     if not workspace.files("captions"):
         return {"units": len(units), "captions": 0, "set aside": 0}, []
-    table = workspace.read_table("captions", columns=columns)
+    table = workspace.read_table("captions", columns=[*columns, "flags"])
     status = Counter(table["status"].to_pylist())
     counts: dict[str, Any] = {"units": len(units), "captions": status.pop(OK, 0), "set aside": status.total()}
+    counts["captions with doubted claims"] = pc.sum(pc.greater(pc.list_value_length(table["flags"]), 0)).as_py() or 0
     if settings.captioner == "endpoint":
         counts["tokens"] = sum(pc.sum(table[name]).as_py() or 0 for name in columns[1:3])
         counts["cost in USD"] = float(pc.sum(table["cost_usd"]).as_py() or 0.0)

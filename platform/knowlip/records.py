@@ -83,6 +83,8 @@ _BOXES = pa.list_(
     pa.struct([("category", pa.string()), *[(edge, pa.float32()) for edge in ("xmin", "ymin", "xmax", "ymax")]])
 )
 
+_FLAGS = pa.list_(pa.struct([(name, pa.string()) for name in ("subtext", "kind", "claim", "evidence")]))
+
 _TRANSFER = pa.struct(
     [
         ("quantity", pa.string()),
@@ -165,6 +167,7 @@ CAPTIONS = pa.schema(
         _field("tile_id", pa.string(), "the tile that is described", nullable=False),
         _field("prompt_digest", pa.string(), "digest of the rendered prompt and image", nullable=False),
         _field("model", pa.string(), "who wrote it: `measured` or a model name", nullable=False),
+        _field("prompts", pa.string(), "digest of the prompt files, or the measured captioner's wording"),
         _field("scale", pa.string(), "L, M or S"),
         _field("family", pa.string(), "instruction family"),
         *[_field(name, pa.string(), "sub-text") for name in SUBTEXTS],
@@ -176,6 +179,7 @@ CAPTIONS = pa.schema(
         _field("cost_usd", pa.float64(), "price of the call"),
         _field("latency_s", pa.float64(), "seconds from asking to answer"),
         _field("raw", pa.string(), "the raw reply"),
+        _field("flags", _FLAGS, "claims that measurements or geography speak against; null where nothing was checked"),
         _field("status", pa.string(), "ok or the reason why it was set aside", nullable=False),
     ]
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.caption import CaptionSettings, caption
+from knowlip.captioning import prompts_digest
 from knowlip.captioning.gate import EndpointError
 from knowlip.records import CAPTIONS, SUBTEXTS
 from knowlip.workspace import Workspace
@@ -74,6 +75,18 @@ def test_what_failed_is_set_aside_and_asked_again_on_request(tiled: Workspace, s
     caption(settings(tiled, server, retry="failed"))
     assert status(tiled) == {"ok": TILES}
     assert server.asked.total() == asked + 2
+
+
+def test_claims_are_checked_and_doubts_come_with_evidence(tiled: Workspace, server: LlmServer) -> None:
+    server.misdeeds.append("lie")  # about the large tile
+    summary = caption(settings(tiled, server))
+    rows = {row["scale"]: row for row in tiled.read_table("captions").to_pylist() if row["scale"] != "S"}
+    (flag,) = rows["L"]["flags"]
+    assert (flag["subtext"], flag["kind"], flag["claim"]) == ("target_quantity", "count", "60 targets")
+    assert "were measured" in flag["evidence"]
+    assert rows["M"]["flags"] == []
+    assert rows["L"]["prompts"] == prompts_digest()
+    assert summary.counts["captions with doubted claims"] == 1
 
 
 def test_a_wrong_key_stops_the_job_in_one_line(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from knowlip.captioning.caption import Caption, Request
+from knowlip.captioning.caption import Caption, Request, checked
 from knowlip.captioning.endpoint import CallFailed, Endpoint, EndpointSettings, Reply, estimated_tokens
 from knowlip.captioning.hcot import instruction, prompt_digest, prompts_digest, system
 from knowlip.captioning.journal import Entry
@@ -191,7 +191,7 @@ def caption_of(entry: Entry, request: Request, key: str) -> Caption:
     """Make the caption of a reply."""
     with_parent = entry.key == key  # otherwise it was written before the parent's text was there
     parsed = parse(entry.raw, finish_reason=entry.finish_reason) if entry.ok else Parsed(entry.status)
-    return Caption(
+    caption = Caption(
         tile_id=request.facts.tile_id,
         prompt_digest=entry.key,
         model=entry.model,
@@ -207,4 +207,6 @@ def caption_of(entry: Entry, request: Request, key: str) -> Caption:
         latency_s=entry.latency_s,
         raw=entry.raw,
         status=entry.status,
+        prompts=entry.prompts,
     )
+    return checked(caption, request)

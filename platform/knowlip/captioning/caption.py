@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from knowlip.captioning.checks import Flag, check_texts, flag_rows
 from knowlip.captioning.facts import TileFacts
 from knowlip.captioning.measure import Measurements
 from knowlip.manifest import digest
 from knowlip.records import LAYERS, SUBTEXTS
 
-__all__ = ["OK", "Caption", "Captioner", "Request"]
+__all__ = ["OK", "Caption", "Captioner", "Request", "checked"]
 
 OK = "ok"
 """Status of a caption that may be used."""
@@ -37,6 +38,8 @@ class Caption:
         latency_s: Seconds from asking to answer.
         raw: The raw reply.
         status: `OK`, or the reason why it was set aside.
+        prompts: Digest of the prompt files, or the measured captioner's wording.
+        flags: Claims that measurements or geography speak against; none where nothing was checked.
     """
 
     tile_id: str
@@ -54,6 +57,8 @@ class Caption:
     latency_s: float = 0.0
     raw: str = ""
     status: str = OK
+    prompts: str = ""
+    flags: tuple[Flag, ...] | None = None
 
     @property
     def text_digest(self) -> str:
@@ -66,6 +71,7 @@ class Caption:
             "tile_id": self.tile_id,
             "prompt_digest": self.prompt_digest,
             "model": self.model,
+            "prompts": self.prompts or None,
             "scale": self.scale,
             "family": self.family,
             **{name: self.subtexts.get(name) for name in SUBTEXTS},
@@ -77,6 +83,7 @@ class Caption:
             "cost_usd": self.cost_usd,
             "latency_s": self.latency_s,
             "raw": self.raw or None,
+            "flags": None if self.flags is None else flag_rows(self.flags),
             "status": self.status,
         }
 
@@ -105,6 +112,13 @@ class Request:
     def parent_digest(self) -> str:
         """Digest of the parent's text, or empty."""
         return self.parent.text_digest if self.parent else ""
+
+
+def checked(caption: Caption, request: Request) -> Caption:
+    """Hold a caption's claims against what is known of its tile; one that was set aside is left as it is."""
+    if caption.status != OK:
+        return caption
+    return replace(caption, flags=check_texts(caption.subtexts, request.facts, request.measured, request.ancestry))
 
 
 class Captioner(Protocol):

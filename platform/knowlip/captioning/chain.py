@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from knowlip.captioning import family
-from knowlip.captioning.caption import OK, Caption, Captioner, Request
+from knowlip.captioning.caption import OK, Caption, Captioner, Request, checked
 from knowlip.captioning.facts import TileFacts
 from knowlip.captioning.measure import Levels, Measurements, grey_levels, measure
 from knowlip.errors import DataError
@@ -123,7 +123,8 @@ class Chain:
             facts = seen.facts
             caption = Caption(facts.tile_id, "", self.captioner.model, facts.scale, "", status=seen.status)
         else:
-            caption = self.captioner.caption(seen.request(row["image"], self._captions.get(seen.facts.parent_id)))
+            request = seen.request(row["image"], self._captions.get(seen.facts.parent_id))
+            caption = checked(self.captioner.caption(request), request)
         if caption.scale != SCALES[-1]:  # the smallest scale has no children to ask for it
             self._captions[caption.tile_id] = caption
         return caption

@@ -54,6 +54,7 @@ class MeasuredCaptioner:
             reasoning=_reasoning(request.facts, request.measured, reading, inherited),
             parent_id=request.facts.parent_id,
             parent_digest=request.parent_digest,
+            prompts=f"wording {self.version}",
         )
 
     def _rng(self, tile_id: str) -> random.Random:

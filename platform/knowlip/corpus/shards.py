@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
-from knowlip.corpus.pairs import Seat, usable
+from knowlip.corpus.doubts import text_columns, worded
+from knowlip.corpus.pairs import Seat
 from knowlip.records import CORPUS, SUBTEXTS, conform
 from knowlip.workspace import Workspace
 
@@ -44,13 +45,20 @@ def seated(table: pa.Table, seats: Mapping[str, Seat]) -> pa.Table:
     return pa.table(columns, schema=_SIDES)
 
 
-def sides(workspace: Workspace, seats: Mapping[str, Seat], shard: int) -> pa.Table:
-    """Read both sides of one shard from all files of `tiles/` and `captions/`, as `joined` takes them."""
+def sides(workspace: Workspace, seats: Mapping[str, Seat], shard: int, *, doubted: bool) -> pa.Table:
+    """Read both sides of one shard from all files of `tiles/` and `captions/`, as `joined` takes them.
+
+    Args:
+        workspace: Where they lie.
+        seats: Seat of each wanted tile.
+        shard: Which shard.
+        doubted: Keep sub-texts that the fact check doubts.
+    """
     mine = {one: seat for one, seat in seats.items() if seat.shard == shard}
     wanted = pc.field("tile_id").isin(pa.array(sorted(mine), pa.string()))
     views = workspace.read_table("tiles", columns=["tile_id", "scale", "view"], where=wanted)
-    texts = workspace.read_table("captions", columns=["tile_id", *SUBTEXTS], where=wanted & usable())
-    return pa.concat_tables([seated(views, mine), seated(texts, mine)])
+    texts = workspace.read_table("captions", columns=text_columns(doubted=doubted), where=wanted)
+    return pa.concat_tables([seated(views, mine), seated(worded(texts, doubted=doubted), mine)])
 
 
 def joined(table: pa.Table, seats: Mapping[str, Seat]) -> pa.Table:

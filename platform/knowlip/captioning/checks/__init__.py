@@ -1,5 +1,5 @@
 """Facts held against a text: what it claims, against what was measured and where the tile lies."""
 
-from knowlip.captioning.checks.factcheck import CHECKS, Flag, check_texts, flag_rows
+from knowlip.captioning.checks.factcheck import CHECKS, CHECKS_VERSION, Flag, check_texts, flag_rows
 
-__all__ = ["CHECKS", "Flag", "check_texts", "flag_rows"]
+__all__ = ["CHECKS", "CHECKS_VERSION", "Flag", "check_texts", "flag_rows"]

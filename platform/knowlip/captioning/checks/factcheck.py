@@ -21,7 +21,10 @@ from knowlip.captioning.wording import joined, metres, share
 from knowlip.geography import ground_distance_m
 from knowlip.records import SUBTEXTS
 
-__all__ = ["CHECKS", "Flag", "check_texts", "flag_rows"]
+__all__ = ["CHECKS", "CHECKS_VERSION", "Flag", "check_texts", "flag_rows"]
+
+CHECKS_VERSION = 1
+"""Raised when the same text shall get other flags."""
 
 COUNT_SLACK, COUNT_RATIO = 3, 0.5
 """A count is far when it is off by more than the greater of this many and this part of what was measured."""
