@@ -4,6 +4,7 @@ from knowlip.benchmark.answers import Answer, normalise, parse, same
 from knowlip.benchmark.content import Content, SceneTruth, from_measurements, from_truth, read_truth
 from knowlip.benchmark.datasets import TASKS, content_of, examples_of, shuffled
 from knowlip.benchmark.sft import KINDS, classification, questions
+from knowlip.benchmark.templated import templated
 
 __all__ = [
     "KINDS",
@@ -22,4 +23,5 @@ __all__ = [
     "read_truth",
     "same",
     "shuffled",
+    "templated",
 ]
