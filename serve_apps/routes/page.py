@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from knowlip.archive import Filters
-from serve_apps.basemap import Layer, layer
+from knowlip.coastlines import Layer, layer
 from serve_apps.problems import PROBLEMS, Problem
 
 __all__ = ["page_routes"]

@@ -10,9 +10,9 @@ from PIL import Image
 __all__ = ["data_uri", "thumbnail"]
 
 
-def data_uri(png: bytes) -> str:
-    """Return a PNG as a ``data:`` URI."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def data_uri(picture: bytes, kind: str = "png") -> str:
+    """Return a picture as a ``data:`` URI."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def thumbnail(png: bytes, side: int) -> bytes:

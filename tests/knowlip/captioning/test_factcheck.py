@@ -142,6 +142,8 @@ def test_flags_become_rows(sea):
         ("The count of targets is zero.", 0),
         ("No target could be counted.", 0),
         ("Many ships crowd the berth.", None),
+        ("Sixty-four vessels and nineteen cranes.", 83),
+        ("Forty buildings, a dozen tanks.", 52),
     ],
 )
 def test_counts_are_read(text, number):

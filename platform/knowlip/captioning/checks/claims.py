@@ -17,8 +17,15 @@ __all__ = [
     "site_codes",
 ]
 
-_SMALL = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_NUMBERS = {word: number for number, word in enumerate(_SMALL)} | {"no": 0, "fifteen": 15, "twenty": 20, "thirty": 30}
+_SMALL = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_NUMBERS = {word: number for number, word in enumerate(_SMALL)}
+_NUMBERS |= {word: 10 * (place + 2) for place, word in enumerate(_TENS)}
+_NUMBERS |= {f"{ten}-{one}": _NUMBERS[ten] + _NUMBERS[one] for ten in _TENS for one in _SMALL[1:10]}
+_NUMBERS |= {"no": 0, "a dozen": 12}
 
 _TARGETS = (
     r"aircraft|airplanes?|planes?|airliners?|vessels?|ships?|boats?|tankers?|buildings?|structures?|warehouses?|houses?"

