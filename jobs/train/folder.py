@@ -19,6 +19,7 @@ __all__ = ["RunFolder"]
 
 _BEGUN = "begun.json"
 _PHASES = "_phases"
+_OPENS = "config.json"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,17 @@ class RunFolder:
         target = self.workspace.path(self.artefact, "checkpoint")
         source = posixpath.join(checkpoint.path, "model")
         if not self.workspace.is_local:
-            self._copy(checkpoint, source, target)
+            # Nothing is renamed there, so the file without which no checkpoint opens goes first and comes last.
+            self.workspace.delete(self.artefact, "checkpoint", _OPENS)
+            found = checkpoint.filesystem.get_file_info(pafs.FileSelector(source, recursive=True))
+            names = [posixpath.relpath(info.path, source) for info in found if info.type == pafs.FileType.File]
+            for name in sorted(names, key=lambda name: name == _OPENS):
+                pafs.copy_files(
+                    posixpath.join(source, name),
+                    posixpath.join(target, name),
+                    source_filesystem=checkpoint.filesystem,
+                    destination_filesystem=self.workspace.filesystem,
+                )
             return
         draft = f"{target}.{uuid.uuid4().hex[:8]}.partial"
         self._copy(checkpoint, source, draft)

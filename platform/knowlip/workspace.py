@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
 import posixpath
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as pds
@@ -25,8 +25,14 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from knowlip.errors import WorkspaceError
+from knowlip.objectstore import TRIES, open_root
 
 __all__ = ["Workspace"]
+
+Read = TypeVar("Read")
+
+_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
+"""Waits between readings, seconds."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -38,14 +44,16 @@ class Workspace:
     Args:
         root: A path, or a URI that pyarrow knows (``s3://bucket/prefix``, ``gs://…``, ``file:///…``).
             ``AWS_ENDPOINT_URL`` is honoured for ``s3://``.
+        tries: Attempts a request to S3 before the store counts as unreachable.
     """
 
     root: str
+    tries: int = TRIES
 
     @cached_property
     def _opened(self) -> tuple[pafs.FileSystem, str]:
         try:
-            return _open(self.root)
+            return open_root(self.root, tries=self.tries)
         except (pa.ArrowInvalid, OSError, ValueError) as error:
             raise WorkspaceError(
                 f"cannot be opened ({error})",
@@ -53,9 +61,9 @@ class Workspace:
                 fix="give a folder or an s3:// or gs:// URI",
             ) from error
 
-    def __getstate__(self) -> dict[str, str]:
+    def __getstate__(self) -> dict[str, str | int]:
         """Leave open connections behind when pickled, and a relative path: workers run in folders of their own."""
-        return {"root": self.path() if self.is_local else self.root}
+        return {"root": self.path() if self.is_local else self.root, "tries": self.tries}
 
     @property
     def filesystem(self) -> pafs.FileSystem:
@@ -113,13 +121,14 @@ class Workspace:
         """Read a file whole.
 
         Raises:
-            WorkspaceError: It is not there.
+            WorkspaceError: It is not there, or cannot be read (code ``unreadable``).
         """
-        try:
+
+        def read() -> bytes:
             with self.filesystem.open_input_stream(self.path(*parts)) as stream:
                 return bytes(stream.read())
-        except FileNotFoundError as error:
-            raise self._absent(*parts) from error
+
+        return self._read(read, *parts)
 
     def write_table(
         self, table: pa.Table, *parts: str, row_group_size: int | None = None, use_dictionary: bool = True
@@ -144,16 +153,16 @@ class Workspace:
         """Read a Parquet file, or all the files of a folder, as one table.
 
         Raises:
-            WorkspaceError: Nothing is there, or it is damaged (code ``damaged``).
+            WorkspaceError: Nothing is there, or it cannot be read (code ``unreadable``).
         """
-        with self._sound(*parts):
-            return self.dataset(*parts).to_table(columns=columns, filter=where)
+        dataset = self.dataset(*parts)
+        return self._read(lambda: dataset.to_table(columns=columns, filter=where), *parts)
 
     def dataset(self, *parts: str) -> pds.Dataset:
         """Open a Parquet file or the published files of a folder, lazily.
 
         Raises:
-            WorkspaceError: Nothing is there, or it is damaged.
+            WorkspaceError: Nothing is there, or it cannot be read.
         """
         info = self.filesystem.get_file_info(self.path(*parts))
         if info.type == pafs.FileType.File:
@@ -162,8 +171,7 @@ class Workspace:
             sources = [self.path(*parts, name) for name in self.files(*parts)]
         if not sources:
             raise self._absent(*parts)
-        with self._sound(*parts):
-            return pds.dataset(sources, filesystem=self.filesystem, format="parquet")
+        return self._read(lambda: pds.dataset(sources, filesystem=self.filesystem, format="parquet"), *parts)
 
     def delete(self, *parts: str) -> None:
         """Remove a file or a folder with all in it; nothing happens where nothing is.
@@ -209,17 +217,10 @@ class Workspace:
         target = self.path(*parts)
         folder, name = posixpath.split(target)
         if not self.is_local:
-            # An object appears when its upload completes; a failed one is aborted by pyarrow and never seen.
-            try:
-                with self.filesystem.open_output_stream(target) as stream:
-                    yield stream
-            except OSError as error:
-                raise WorkspaceError(
-                    f"could not be written ({str(error)[:200]})",
-                    where=self.uri(*parts),
-                    fix="run again when the store answers: what is finished is kept",
-                    code="unreachable",
-                ) from error
+            # Whatever closes an upload completes it, also half of one: so it is put together here and uploaded as one.
+            whole = pa.BufferOutputStream()
+            yield whole
+            self._upload(whole.getvalue(), *parts)
             return
         self.filesystem.create_dir(folder, recursive=True)
         hidden = posixpath.join(folder, f".{name}.{uuid.uuid4().hex[:8]}")
@@ -238,39 +239,42 @@ class Workspace:
                 ) from error
             raise
 
+    def _upload(self, data: pa.Buffer, *parts: str) -> None:
+        """Put an object in its place; one whose upload does not complete is never seen."""
+        try:
+            with self.filesystem.open_output_stream(self.path(*parts)) as stream:
+                stream.write(data)
+        except OSError as error:
+            raise WorkspaceError(
+                f"could not be written ({str(error)[:200]})",
+                where=self.uri(*parts),
+                fix="run again when the store answers: what is finished is kept",
+                code="unreachable",
+            ) from error
+
     def _check_within(self, *parts: str) -> None:
         """Refuse to change what lies elsewhere: names may come from tables that strangers made."""
         if not posixpath.normpath(self.path(*parts)).startswith(f"{self.path().rstrip('/')}/"):
             raise WorkspaceError("lies outside the workspace", where=posixpath.join(*parts), fix="use plain names")
 
-    @contextmanager
-    def _sound(self, *parts: str) -> Iterator[None]:
-        """Say of a file that is no Parquet, or of which bytes were lost, what to do about it."""
-        try:
-            yield
-        except (pa.ArrowException, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise WorkspaceError(
-                f"cannot be read ({str(error)[:200]})",
-                where=self.uri(*parts),
-                fix="if a file is damaged, delete it and run the job that makes it again",
-                code="damaged",
-            ) from error
+    def _read(self, read: Callable[[], Read], *parts: str) -> Read:
+        """Read, and again where a store fails: its refusals of small reads are not tried again by pyarrow itself."""
+        waits_s = [] if self.is_local else list(_WAITS_S[: self.tries - 1])
+        while True:
+            try:
+                return read()
+            except FileNotFoundError as error:
+                raise self._absent(*parts) from error
+            except (pa.ArrowException, OSError) as error:
+                if not waits_s or not isinstance(error, OSError):
+                    raise WorkspaceError(
+                        f"cannot be read ({str(error)[:200]})",
+                        where=self.uri(*parts),
+                        fix="run again; if a file is damaged, delete it and run the job that makes it",
+                        code="unreadable",
+                    ) from error
+            time.sleep(waits_s.pop(0))
 
     def _absent(self, *parts: str) -> WorkspaceError:
         stage = parts[0] if parts else "anything"
         return WorkspaceError("is not there", where=self.uri(*parts), fix=f"run the job that makes {stage} first")
-
-
-def _open(root: str) -> tuple[pafs.FileSystem, str]:
-    scheme = urlsplit(root).scheme
-    if len(scheme) < 2:
-        return pafs.LocalFileSystem(), str(Path(root).expanduser().absolute())
-    endpoint = os.environ.get("AWS_ENDPOINT_URL")
-    if scheme == "s3" and endpoint and "endpoint_override" not in root:
-        parts = urlsplit(endpoint)
-        query = f"endpoint_override={parts.netloc}&scheme={parts.scheme}"
-        root = f"{root}{'&' if '?' in root else '?'}{query}"
-    filesystem, base = pafs.FileSystem.from_uri(root)
-    return filesystem, base.rstrip("/")

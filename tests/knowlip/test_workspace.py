@@ -167,5 +167,5 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
 def test_a_store_that_does_not_answer_is_said(bucket, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(WorkspaceError, match="could not be written") as caught:
-        Workspace(bucket).write_bytes(b"x", "tiles", "a.bin")
+        Workspace(bucket, tries=1).write_bytes(b"x", "tiles", "a.bin")
     assert caught.value.code == "unreachable"

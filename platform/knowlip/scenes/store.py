@@ -26,6 +26,9 @@ _INSIDE = re.compile(r"/vsi(?P<scheme>s3|gs)/(?P<key>.+?)(?:(?<=\.zip)/.*)?$", r
 _DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Waits between attempts to reach a store that does not answer: a minute altogether."""
 
+_TRIES = 3
+"""Requests an attempt."""
+
 
 def is_local(path: str) -> bool:
     """Whether a scene's path is a plain path of this machine: no archive, no object store."""
@@ -99,6 +102,6 @@ def outlast(path: str) -> bool:
 
 def _look(uri: str) -> bool:
     folder, _, name = uri.rpartition("/")
-    workspace = Workspace(folder)
+    workspace = Workspace(folder, tries=_TRIES)
     info = workspace.filesystem.get_file_info(workspace.path(name))
     return bool(info.type == pafs.FileType.File)

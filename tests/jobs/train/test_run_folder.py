@@ -11,6 +11,7 @@ from jobs.train.folder import RunFolder
 from knowlip.errors import WorkspaceError
 from knowlip.manifest import Manifest
 from knowlip.workspace import Workspace
+from tests.flaky_store import Request, flaky_bucket, well_behaved
 
 
 def manifest(**settings: int) -> Manifest:
@@ -46,3 +47,30 @@ def test_phases_remember_their_checkpoint_when_the_workspace_moves(tmp_path: Pat
     moved.tidy(keep="other")
     assert not state.exists()
     assert not moved.workspace.exists("runs/one/_train/phase")
+
+
+def test_a_checkpoint_on_an_object_store_opens_only_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "checkpoint_1"
+    (state / "model").mkdir(parents=True)
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (state / "model" / name).write_text(name)
+    with flaky_bucket() as (store, root, environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        folder = RunFolder(Workspace(root, tries=1), "one")
+        checkpoint = Checkpoint(str(state), Workspace(str(tmp_path)).filesystem)
+        folder.publish(checkpoint)
+
+        def break_off(request: Request) -> str | None:
+            return "cut" if request.method == "PUT" and "tokenizer" in request.path else None
+
+        store.misdeed = break_off
+        with pytest.raises(OSError, match="tokenizer"):
+            folder.publish(checkpoint)
+        assert not folder.workspace.exists("runs/one/checkpoint/config.json")
+        store.misdeed = well_behaved
+        folder.publish(checkpoint)
+        for path in (state / "model").iterdir():
+            assert folder.workspace.read_bytes("runs/one/checkpoint", path.name) == path.read_bytes()
