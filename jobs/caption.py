@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from jobs.captioning.measuring import write_measured
+from jobs.captioning.batching import BatchSettings, batch_all
+from jobs.captioning.measuring import measured, write_measured
 from jobs.captioning.streaming import Access, access_to, ask_all
 from jobs.captioning.summing import captions_counted, foretold
 from jobs.captioning.writing import open_units
@@ -47,6 +48,11 @@ class CaptionSettings(JobSettings):
     """Changes the wording of the measured captioner, never the facts."""
 
     endpoint: EndpointSettings = EndpointSettings()
+
+    mode: Literal["stream", "batch"] = "stream"
+    """How an endpoint is asked: `stream` tile by tile, `batch` by its Batch API, one wave a scale: slower, cheaper."""
+
+    batch: BatchSettings = BatchSettings()
 
     budget_usd: float | None = Field(default=None, gt=0.0)
     """Most US dollars that this workspace's captions may cost, over all runs; the job stops before it is passed."""
@@ -104,15 +110,15 @@ def _write(
         if access is None:
             write_measured(workspace, units, family=settings.family, recipe=recipe, seed=settings.seed)
             return None
-        return ask_all(
-            workspace,
-            units,
-            recipe=recipe,
-            family=settings.family,
-            access=access,
-            retry=settings.retry,
-            budget=(settings.budget_usd, settings.budget_tokens),
-        )
+        how = {
+            "recipe": recipe,
+            "access": access,
+            "retry": settings.retry,
+            "budget": (settings.budget_usd, settings.budget_tokens),
+        }
+        if settings.mode == "batch":
+            return batch_all(workspace, units, **how, family=settings.family, settings=settings.batch)
+        return ask_all(workspace, units, measured(workspace, units, settings.family), **how)
 
 
 if __name__ == "__main__":

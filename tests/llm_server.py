@@ -54,6 +54,9 @@ class LlmServer:
     marked: dict[str, str] = field(default_factory=dict)
     light: bool = False
     batch_polls: int = 2
+    batch_problem: str = ""
+    expires: int = 0
+    fetch_fails: bool = False
     asked: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
     prompts: list[dict[str, Any]] = field(default_factory=list)
@@ -211,13 +214,23 @@ class LlmServer:
             "usage": usage,
         }
 
+    def _denied(self, request: web.Request) -> web.Response | None:
+        given = request.headers.get("Authorization", "")
+        if self.key and given != f"Bearer {self.key}":
+            return error(401, f"Incorrect API key provided: {given}", code="invalid_api_key")
+        return None
+
     async def upload(self, request: web.Request) -> web.Response:
+        if denied := self._denied(request):
+            return denied
         form = await request.post()
         name = f"file-{uuid.uuid4().hex[:8]}"
         self.files[name] = form["file"].file.read()
         return web.json_response(file_object(name, len(self.files[name])))
 
     async def download(self, request: web.Request) -> web.Response:
+        if self.fetch_fails:
+            return error(400, "the file cannot be fetched")
         return web.Response(body=self.files[request.match_info["file"]])
 
     async def create_batch(self, request: web.Request) -> web.Response:
@@ -248,11 +261,28 @@ class LlmServer:
         return web.json_response(batch)
 
     def _work_off(self, batch: dict[str, Any]) -> None:
+        """Answer a batch; ``expires`` of its requests come to nothing, and ``batch_problem`` turns it down whole."""
+        if self.batch_problem:
+            problem = {"code": self.batch_problem, "message": "no", "line": None, "param": None}
+            batch |= {"status": "failed", "errors": {"object": "list", "data": [problem]}}
+            self.batch_problem = ""
+            return
         replies, errors = [], []
         for line in self.files[batch["input_file_id"]].splitlines():
             asked = json.loads(line)
             image = image_digest(asked["body"])
+            if self.expires:
+                self.expires -= 1
+                expired = {"code": "batch_expired", "message": "too late"}
+                errors.append({"id": "x", "custom_id": asked["custom_id"], "response": None, "error": expired})
+                continue
             self.asked[image] += 1
+            self.prompts.append(asked["body"])
+            turned_down = self._turned_down(asked["body"])
+            if turned_down is not None:
+                told = {"status_code": 400, "request_id": "r", "body": json.loads(turned_down.body)}
+                errors.append({"id": "x", "custom_id": asked["custom_id"], "response": told, "error": None})
+                continue
             misdeed = self.marked.get(image, "") or (self.misdeeds.popleft() if self.misdeeds else "")
             row = {"id": uuid.uuid4().hex, "custom_id": asked["custom_id"], "error": None}
             if misdeed.isdigit():
@@ -264,6 +294,7 @@ class LlmServer:
                 self.sent[image] += 1
         batch["status"] = "completed"
         for field_name, rows in (("output_file_id", replies), ("error_file_id", errors)):
+            batch["completed_at"] = int(time.time()) + 1
             if rows:
                 name = f"file-{uuid.uuid4().hex[:8]}"
                 self.files[name] = "\n".join(json.dumps(row) for row in rows).encode()

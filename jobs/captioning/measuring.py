@@ -14,7 +14,7 @@ from knowlip.captioning.measured import MeasuredCaptioner
 from knowlip.captioning.units import CaptionUnit, rows
 from knowlip.workspace import Workspace
 
-__all__ = ["measured", "write_measured"]
+__all__ = ["measured", "places", "write_measured"]
 
 
 def measured(workspace: Workspace, units: list[CaptionUnit], family: str) -> ray.data.Dataset:
@@ -26,7 +26,7 @@ def measured(workspace: Workspace, units: list[CaptionUnit], family: str) -> ray
         unit = ray.get(plans)[int(row["unit"])]
         return {"unit": row["unit"], "seen": pickle.dumps([observer.observe(tile) for tile in rows(workspace, unit)])}
 
-    return _places(units).map(observe)
+    return places(units).map(observe)
 
 
 def write_measured(workspace: Workspace, units: list[CaptionUnit], *, family: str, recipe: str, seed: int) -> None:
@@ -39,8 +39,9 @@ def write_measured(workspace: Workspace, units: list[CaptionUnit], *, family: st
         write_unit(workspace, unit.name, recipe, list(chain.run(rows(workspace, unit))))
         return row
 
-    _places(units).map(write).materialize()
+    places(units).map(write).materialize()
 
 
-def _places(units: list[CaptionUnit]) -> ray.data.Dataset:
+def places(units: list[CaptionUnit]) -> ray.data.Dataset:
+    """Return a dataset with one block a unit: its place in the list."""
     return ray.data.from_items([{"unit": place} for place in range(len(units))], override_num_blocks=len(units))

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+import ray.data
 from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy
 
 from jobs.captioning.desk import ClusterGate, open_desk
-from jobs.captioning.measuring import measured
 from jobs.captioning.writing import write_unit
 from knowlip.captioning.asking import EndpointCaptioner, Retry
 from knowlip.captioning.budget import Budget
@@ -25,7 +25,7 @@ from knowlip.captioning.endpoint import Endpoint, EndpointSettings
 from knowlip.captioning.gate import EndpointError, Turnstile
 from knowlip.captioning.journal import Journal
 from knowlip.captioning.journal_writer import JournalWriter
-from knowlip.captioning.prices import Price, find_price
+from knowlip.captioning.prices import Price
 from knowlip.captioning.secret import Key
 from knowlip.captioning.units import CaptionUnit, TileImages
 from knowlip.captioning.walk import describe_all
@@ -127,9 +127,9 @@ class Asker:
 def ask_all(
     workspace: Workspace,
     units: list[CaptionUnit],
+    seen: ray.data.Dataset,
     *,
     recipe: str,
-    family: str,
     access: Access,
     retry: Retry,
     budget: tuple[float | None, int | None],
@@ -139,8 +139,8 @@ def ask_all(
     Args:
         workspace: Where tiles, journal and captions lie.
         units: The units.
+        seen: What was observed on their tiles (`jobs.captioning.measuring.measured`).
         recipe: Digest of the settings.
-        family: Instruction family, or ``auto``.
         access: The model, the key and the price.
         retry: Which replies are asked for again.
         budget: Most US dollars and most tokens, over all runs.
@@ -165,7 +165,7 @@ def ask_all(
         pool = ActorPoolStrategy(
             size=actors, max_tasks_in_flight_per_actor=UNITS_AT_ONCE, max_concurrent_calls_per_actor=UNITS_AT_ONCE
         )
-        measured(workspace, units, family).map(
+        seen.map(
             Asker, fn_constructor_args=(asked, ray.put(units), desk), compute=pool, num_cpus=ASKER_CPUS
         ).materialize()
         return ray.get(desk.reason.remote())
@@ -189,12 +189,12 @@ def access_to(endpoint: EndpointSettings, budget_usd: float | None) -> Access:
         SettingsError: The key is missing, or there is a budget in dollars and the price is not known.
     """
     key = Key.from_environment(endpoint.key_variable, needed=endpoint.hosted)
-    price = find_price(endpoint.model, endpoint.prices)
+    price = endpoint.priced()
     if price is None and budget_usd is not None:
         raise SettingsError(
             f"budget_usd = {budget_usd:g}: the price of {endpoint.model} is not known",
             where="jobs.caption",
-            fix="name it in a file (`model: [read, written]`, USD a million tokens) given by --endpoint.prices",
+            fix="give it by --endpoint.price READ WRITTEN, in USD a million tokens",
         )
     return Access(endpoint, key, price)
 

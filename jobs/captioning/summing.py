@@ -13,7 +13,7 @@ from jobs.command import Summary
 from jobs.units import unit_file
 from knowlip.captioning.caption import OK
 from knowlip.captioning.forecast import forecast
-from knowlip.captioning.prices import find_price
+from knowlip.captioning.prices import Price
 from knowlip.captioning.units import CaptionUnit
 from knowlip.records import SCALES
 from knowlip.workspace import Workspace
@@ -38,7 +38,15 @@ def captions_counted(
     if settings.captioner == "endpoint":
         counts["tokens"] = sum(pc.sum(table[name]).as_py() or 0 for name in columns[1:3])
         counts["cost in USD"] = float(pc.sum(table["cost_usd"]).as_py() or 0.0)
+        counts |= _priced(settings.endpoint.priced())
     return counts, [f"{number} tiles: {reason}" for reason, number in sorted(status.items())]
+
+
+def _priced(price: Price | None) -> dict[str, str]:
+    """Say by which price the cost was counted, and who says so."""
+    if price is None:
+        return {"price": "unknown, so no cost was counted: give it by --endpoint.price READ WRITTEN"}
+    return {"USD a million tokens": f"{price.read:g} read, {price.written:g} written", "price from": price.source}
 
 
 def foretold(settings: CaptionSettings, workspace: Workspace, units: list[CaptionUnit]) -> Summary:
@@ -51,9 +59,11 @@ def foretold(settings: CaptionSettings, workspace: Workspace, units: list[Captio
     there = set(workspace.files("captions"))
     done = {unit.name for unit in units if unit_file(unit.name, recipe) in there}
     todo = open_units(workspace, units, done, recipe, settings.retry)
-    price = find_price(endpoint.model, endpoint.prices)
+    price = endpoint.priced()
+    if price and settings.mode == "batch":
+        price = price.times(settings.batch.price_share)
     told = forecast(workspace, todo, endpoint, price, family=settings.family, retry=settings.retry)
-    unknown = "unknown: name the price by --endpoint.prices"
+    unknown = "unknown: give the price by --endpoint.price READ WRITTEN"
     asked = {
         "calls to a model": told.calls,
         "answered before": told.known,
@@ -63,5 +73,6 @@ def foretold(settings: CaptionSettings, workspace: Workspace, units: list[Captio
         "tokens written at most": told.most_written_tokens,
         "cost in USD": unknown if told.usd is None else told.usd,
         "cost in USD at most": unknown if told.most_usd is None else told.most_usd,
+        **_priced(price),
     }
     return Summary("Captions (dry run)", {**counts, **asked})

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
+from ray.util.state import list_actors, list_jobs, list_runtime_envs, list_tasks, list_workers
 
 from jobs.caption import CaptionSettings, caption
 from knowlip.captioning import prompts_digest
@@ -20,6 +22,14 @@ pytestmark = pytest.mark.ray
 
 KEY = "sk-canary-2b7f61"
 TILES = 21
+DASHBOARD = {
+    "actors": list_actors,
+    "jobs": list_jobs,
+    "runtime environments": list_runtime_envs,
+    "tasks": list_tasks,
+    "workers": list_workers,
+}
+"""What Ray's dashboard shows."""
 
 
 @pytest.fixture
@@ -119,3 +129,11 @@ def test_the_key_is_written_nowhere(tiled: Workspace, server: LlmServer, capfd: 
     written = [path for path in Path(tiled.local()).rglob("*") if path.is_file()]
     assert len(written) > 3
     assert not [path for path in written if KEY.encode() in path.read_bytes()]
+    node = ray._private.worker._global_node
+    logs = [path for path in Path(node.get_logs_dir_path()).rglob("*") if path.is_file()]
+    assert any(path.name.startswith("worker") for path in logs)
+    assert not [path for path in logs if KEY.encode() in path.read_bytes()]
+    here = f"http://{node.webui_url}"
+    shown = {name: repr(listed(here, detail=True, limit=5000)) for name, listed in DASHBOARD.items()}
+    assert "_Desk" in shown["actors"]  # to which the key is entrusted
+    assert not [name for name, text in shown.items() if KEY in text]

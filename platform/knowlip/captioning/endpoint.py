@@ -7,6 +7,7 @@ out by the first call: structured outputs, else JSON mode, else plain text that 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -18,14 +19,14 @@ import openai
 from pydantic import Field, field_validator
 
 from knowlip.captioning.budget import Hold
+from knowlip.captioning.dialect import Dialect
 from knowlip.captioning.faults import Fault, back_off_s, classify, exhausted_for_s
 from knowlip.captioning.gate import Gate, Stopped
-from knowlip.captioning.hcot import OUTPUT_SCHEMA
-from knowlip.captioning.prices import Price
+from knowlip.captioning.prices import Price, find_price
 from knowlip.captioning.secret import Key
 from knowlip.settings import Section
 
-__all__ = ["CallFailed", "Endpoint", "EndpointSettings", "Reply", "estimated_tokens"]
+__all__ = ["CallFailed", "Endpoint", "EndpointSettings", "Reply", "estimated_tokens", "read_completion"]
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -36,8 +37,6 @@ _THROTTLED_TRIES = 5
 """Refusals of rate are forgiven so many times as often as other faults: the limiter waits between them."""
 
 _GLANCE_S = 0.5
-
-_WAYS = ("json_schema", "json_object", "text")
 
 
 class EndpointSettings(Section):
@@ -91,6 +90,9 @@ class EndpointSettings(Section):
     actors: int = Field(default=2, ge=1)
     """Processes that call."""
 
+    price: tuple[float, float] | None = None
+    """US dollars a million tokens read and written; goes before every table."""
+
     prices: str = ""
     """YAML file of `model: [read, written]`, US dollars a million tokens; goes before the built-in table."""
 
@@ -103,6 +105,21 @@ class EndpointSettings(Section):
         if parts.username or parts.password or parts.query:
             raise ValueError("leave user, password and query out: the key comes from the environment")
         return url.rstrip("/")
+
+    @field_validator("price")
+    @classmethod
+    def _not_below_zero(cls, price: tuple[float, float] | None) -> tuple[float, float] | None:
+        if price and not all(0 <= one < math.inf for one in price):
+            raise ValueError("give two prices from 0")
+        return price
+
+    def priced(self) -> Price | None:
+        """Return the price of the model's tokens: as it is given here, else by the tables; none when nobody knows it.
+
+        Raises:
+            SettingsError: The file of prices cannot be read.
+        """
+        return Price(*self.price, "--endpoint.price") if self.price else find_price(self.model, self.prices)
 
     @property
     def hosted(self) -> bool:
@@ -170,17 +187,14 @@ class Endpoint:
     seed: int = 0
     _client: openai.AsyncOpenAI = field(init=False, repr=False)
     _rng: random.Random = field(init=False, repr=False)
-    _way: int = 0
-    _dropped: set[str] = field(default_factory=set, repr=False)
-    _limit_field: str = "max_tokens"
+    dialect: Dialect = field(init=False, repr=False)
     _known: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     _first: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _read_more: float = 1.0
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)
-        chosen = self.settings.output
-        self._way = 0 if chosen == "auto" else _WAYS.index(chosen)
+        self.dialect = Dialect(self.settings)
         # aiohttp under the client costs a quarter less CPU a call than its own transport, and stays even at 256 calls.
         self._client = openai.AsyncOpenAI(
             base_url=self.settings.base_url,
@@ -190,32 +204,9 @@ class Endpoint:
             http_client=openai.DefaultAioHttpClient(),
         )
 
-    @property
-    def way(self) -> str:
-        """How it is asked for the eight texts."""
-        return _WAYS[self._way]
-
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
-
-    def body(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the request as it goes over the wire."""
-        settings = self.settings
-        body: dict[str, Any] = {
-            "model": settings.model,
-            "messages": list(messages),
-            "temperature": settings.temperature,
-            self._limit_field: settings.max_tokens,
-        }
-        if settings.seed is not None:
-            body["seed"] = settings.seed
-        if self.way == "json_schema":
-            schema = {"name": "caption", "strict": True, "schema": OUTPUT_SCHEMA}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif self.way == "json_object":
-            body["response_format"] = {"type": "json_object"}
-        return {name: value for name, value in body.items() if name not in self._dropped}
 
     async def complete(self, messages: Sequence[Mapping[str, Any]], *, read_tokens: int) -> Reply:
         """Ask for one reply.
@@ -246,7 +237,7 @@ class Endpoint:
                 fault = failure.fault
                 if fault.stops:
                     await self.gate.failed(fault)
-                if not self._known.is_set() and self._lowered(fault):
+                if not self._known.is_set() and self.dialect.lowered(fault):
                     continue
                 refused = fault.code == "rate_limited"
                 refusals, tries = refusals + refused, tries + (not refused)
@@ -279,8 +270,8 @@ class Endpoint:
         spent = Hold(most, usd)  # what nobody answers for may still be billed
         started_s = time.monotonic()
         try:
-            raw = await self._client.chat.completions.with_raw_response.create(**self.body(messages))
-            reply = _read(raw.parse(), read_tokens, self.settings.max_tokens, time.monotonic() - started_s)
+            raw = await self._client.chat.completions.with_raw_response.create(**self.dialect.body(messages))
+            reply = read_completion(raw.parse(), read_tokens, self.settings.max_tokens, time.monotonic() - started_s)
             spent = self._bill(reply, read_tokens)
         except Exception as error:
             fault = classify(error)
@@ -300,24 +291,16 @@ class Endpoint:
         usd = self.price.usd(reply.prompt_tokens, reply.completion_tokens) if self.price else 0.0
         return Hold(reply.prompt_tokens + reply.completion_tokens, usd)
 
-    def _lowered(self, fault: Fault) -> bool:
-        """Ask for less when a call is turned down: without a parameter that is named, else in a plainer format."""
-        if fault.status not in (400, 404, 415, 422, 501):
-            return False
-        if fault.parameter == "max_tokens" and self._limit_field == "max_tokens":
-            self._limit_field = "max_completion_tokens"
-            return True
-        if fault.parameter in ("temperature", "seed") and fault.parameter not in self._dropped:
-            self._dropped.add(fault.parameter)
-            return True
-        if self.settings.output == "auto" and self._way + 1 < len(_WAYS) and fault.status != 404:
-            self._way += 1
-            return True
-        return False
 
+def read_completion(answer: Any, read_tokens: int, max_tokens: int, latency_s: float) -> Reply:
+    """Read a chat completion; what is none raises, as a fault of the endpoint.
 
-def _read(answer: Any, read_tokens: int, max_tokens: int, latency_s: float) -> Reply:
-    """Read a chat completion; what is none raises, as a fault of the endpoint."""
+    Args:
+        answer: The completion.
+        read_tokens: Estimate of the prompt's tokens, for endpoints that do not say.
+        max_tokens: Most tokens that were asked for.
+        latency_s: Seconds that it took.
+    """
     choice = answer.choices[0]
     message = choice.message
     refusal = getattr(message, "refusal", None)

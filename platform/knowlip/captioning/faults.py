@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 
 import openai
 
-__all__ = ["Fault", "back_off_s", "classify", "exhausted_for_s"]
+__all__ = ["Fault", "back_off_s", "by_status", "classify", "exhausted_for_s"]
 
 _STOPPING = {
     401: ("unauthorised", "the endpoint refuses the key"),
@@ -56,27 +56,36 @@ def classify(error: Exception) -> Fault:
     if isinstance(error, openai.APITimeoutError):  # the transport calls a reset connection that, too
         return Fault("timeout", "the endpoint cannot be reached or does not answer in time", again=True, answered=False)
     if isinstance(error, openai.APIStatusError):
-        return _by_status(error)
+        named = error.param if isinstance(error.param, str) else ""
+        return by_status(error.status_code, str(error.code or ""), named, error.response.headers)
     if isinstance(error, openai.APIConnectionError):
         return Fault("unreachable", "the endpoint cannot be reached", again=True, answered=False)
     return Fault("bad_reply", "the endpoint's answer was no chat completion", again=True, answered=False)
 
 
-def _by_status(error: openai.APIStatusError) -> Fault:
-    status = error.status_code
+def by_status(
+    status: int, error_code: str = "", parameter: str = "", headers: Mapping[str, str] | None = None
+) -> Fault:
+    """Decide what a status means.
+
+    Args:
+        status: HTTP status.
+        error_code: Code of the error in the answer, if it gives one.
+        parameter: Parameter that the answer names.
+        headers: The answer's.
+    """
     if status in _STOPPING:
         code, what = _STOPPING[status]
         return Fault(code, f"{what} (status {status})", stops=True, status=status)
-    if status == 429 and error.code in _UNPAID_CODES:
+    if status == 429 and error_code in _UNPAID_CODES:
         return Fault("unpaid", "the endpoint's account is used up (status 429)", stops=True, status=status)
     if status in _AGAIN or status >= 500:
-        wait_s = _asked_wait_s(error.response.headers)
+        wait_s = _asked_wait_s(headers or {})
         code = _AGAIN.get(status, "server_error")
         return Fault(code, f"the endpoint answered with status {status}", again=True, wait_s=wait_s, status=status)
-    named = error.param if isinstance(error.param, str) else ""
     what = f"the endpoint does not know the model or the path (status {status})" if status == 404 else ""
     what = what or f"the endpoint turned the request down (status {status})"
-    return Fault(f"status_{status}", what, parameter=named, status=status)
+    return Fault(f"status_{status}", what, parameter=parameter, status=status)
 
 
 def _asked_wait_s(headers: Mapping[str, str]) -> float | None:

@@ -131,7 +131,8 @@ class Journal:
         place = (*FOLDER, scene_id)
         open_files = self.workspace.files(*place, suffix=".jsonl")
         if open_files:
-            entries = {entry.entry_id: asdict(entry) for entry in self._entries(scene_id, None)}
+            in_order = sorted(self._entries(scene_id, None), key=lambda entry: entry.at)
+            entries = {entry.entry_id: asdict(entry) for entry in in_order}  # a later state replaces an earlier one
             table = pa.Table.from_pylist(sorted(entries.values(), key=lambda row: row["tile_id"]), schema=ENTRIES)
             self.workspace.write_table(table, *place, _PACKED, row_group_size=1024)
             for name in open_files:

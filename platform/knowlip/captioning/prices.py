@@ -12,7 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from knowlip.errors import SettingsError
 
-__all__ = ["Price", "find_price"]
+__all__ = ["BUILT_IN", "Price", "find_price"]
+
+BUILT_IN = "built-in table, as remembered in late 2025, unchecked: ask your vendor, override by --endpoint.price"
+"""What a price of our own table is worth."""
 
 _TABLE = TypeAdapter(dict[str, tuple[float, float]])
 _VERSION = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|-\d{8}|-latest|-preview)$")
@@ -25,10 +28,12 @@ class Price:
     Attributes:
         read: US dollars a million prompt tokens.
         written: US dollars a million completion tokens.
+        source: Who says so.
     """
 
     read: float
     written: float
+    source: str = ""
 
     def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Price of a call."""
@@ -36,7 +41,7 @@ class Price:
 
     def times(self, share: float) -> Price:
         """Return the price with a discount (0.5 for half)."""
-        return Price(self.read * share, self.written * share)
+        return Price(self.read * share, self.written * share, self.source)
 
 
 def find_price(model: str, table: str = "") -> Price | None:
@@ -52,16 +57,18 @@ def find_price(model: str, table: str = "") -> Price | None:
     Raises:
         SettingsError: The file cannot be read.
     """
-    known = _read(resources.files("knowlip.captioning").joinpath("prices.yaml").read_text("utf-8"), "prices.yaml")
+    own = resources.files("knowlip.captioning").joinpath("prices.yaml").read_text("utf-8")
+    tables = [(BUILT_IN, _read(own, "prices.yaml"))]
     if table:
         try:
-            known |= _read(Path(table).read_text("utf-8"), table)
+            tables.insert(0, (table, _read(Path(table).read_text("utf-8"), table)))
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"cannot be read ({error})", where=table, fix="give a YAML file of prices") from error
     bare = model.rpartition("/")[2]
-    for name in (model, bare, _VERSION.sub("", bare)):
-        if name in known:
-            return Price(*known[name])
+    for source, known in tables:
+        for name in (model, bare, _VERSION.sub("", bare)):
+            if name in known:
+                return Price(*known[name], source)
     return None
 
 

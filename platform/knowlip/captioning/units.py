@@ -43,6 +43,11 @@ class CaptionUnit:
     files: tuple[str, ...]
 
     @property
+    def scene_id(self) -> str:
+        """The scene that the trees are of."""
+        return self.name.rpartition("-")[0]
+
+    @property
     def count(self) -> int:
         """Number of tiles."""
         return sum(len(ids) for ids in self.tiles.values())
