@@ -30,7 +30,7 @@ def connected() -> Iterator[None]:
     warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
     # A laptop with one or two cores still runs two training workers and their data tasks: Ray's CPUs are only slots.
     slots = max(4, os.cpu_count() or 1) if address == "local" else None
-    ray.init(
+    cluster = ray.init(
         address=address,
         num_cpus=slots,
         logging_level=logging.WARNING,
@@ -38,6 +38,9 @@ def connected() -> Iterator[None]:
         runtime_env=_runtime_env() if address == "local" else None,
     )
     _configure_data()
+    if cluster.dashboard_url:
+        job = ray.get_runtime_context().get_job_id()
+        print(f"Ray dashboard: http://{cluster.dashboard_url}/#/jobs/{job}", file=sys.stderr)
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ import ray.data
 
 from jobs.cluster import connected
 from jobs.command import Summary, run
+from jobs.metrics import count
 from jobs.units import finished, unit_file
 from knowlip.errors import SceneError
 from knowlip.manifest import Manifest
@@ -112,6 +114,10 @@ def _cut_all(units: list[Unit], settings: TileSettings, workspace: Workspace) ->
 def _cut_one(row: dict[str, Any], cut: UnitCutter) -> dict[str, Any]:
     unit: Unit = pickle.loads(row["unit"])  # noqa: S301 (pickled by this very job)
     tables = cut(unit)
+    for scale, number in Counter(tile["scale"] for tile in tables.kept).items():
+        count("knowlip_tiles", number, scale=scale)
+    for reason, number in Counter(tile["reason"] for tile in tables.rejected).items():
+        count("knowlip_tiles_rejected", number, reason=reason)
     return {"unit": unit.name, "kept": len(tables.kept), "rejected": len(tables.rejected)}
 
 

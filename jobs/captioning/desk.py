@@ -12,6 +12,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
+from jobs.metrics import count
 from knowlip import __version__
 from knowlip.captioning.budget import Hold, Verdict
 from knowlip.captioning.endpoint import EndpointSettings
@@ -147,6 +148,8 @@ class ClusterGate:
     async def leave(self, number: int, spent: Hold, *, expected_tokens: int) -> None:
         """Settle with the budget; the pace is corrected with the next request for it."""
         self._correction += spent.tokens - expected_tokens
+        count("knowlip_caption_tokens", spent.tokens, model=self.settings.model)
+        count("knowlip_caption_usd", spent.usd, model=self.settings.model)
         if self.budgeted:
             await self.desk.settle.remote(number, spent)
 

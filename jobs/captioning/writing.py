@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.metrics import count
 from jobs.units import unit_file
 from knowlip.captioning.asking import Retry
 from knowlip.captioning.caption import OK, Caption
@@ -22,6 +24,8 @@ def write_unit(workspace: Workspace, unit: str, recipe: str, captions: Sequence[
     rows = [caption.to_row() for caption in captions]
     table = conform(pa.Table.from_pylist(rows, schema=CAPTIONS), CAPTIONS, where=f"captions of {unit}")
     workspace.write_table(table, "captions", unit_file(unit, recipe))
+    for (status, model), number in Counter((caption.status, caption.model) for caption in captions).items():
+        count("knowlip_captions", number, status=status, model=model)
 
 
 def open_units(

@@ -20,6 +20,7 @@ import ray.train.torch
 import torch
 from ray.train import Checkpoint
 
+from jobs.metrics import observe
 from jobs.train import checkpointing
 from jobs.train.batches import Feed, on_device
 from jobs.train.checkpointing import Progress
@@ -162,7 +163,15 @@ class _Worker:
             if writes and (epoch == plan.last_epoch or plan.train.keep == "best"):
                 plan.task.export(folder / "model", {**plan.manifest, "epoch": epoch, "step": self.progress.step})
             checkpoint = Checkpoint.from_directory(name) if writes else None
-            ray.train.report({"epoch": epoch, **figures}, checkpoint=checkpoint)
+            upload = None if plan.workspace.is_local else self._upload
+            ray.train.report({"epoch": epoch, **figures}, checkpoint=checkpoint, checkpoint_upload_fn=upload)
+
+    def _upload(self, checkpoint: Checkpoint, name: str) -> Checkpoint:
+        """Put a checkpoint where Ray Train expects it: its own copying says nothing of an upload that fails."""
+        plan = self.plan
+        place = (*plan.state, name)
+        plan.workspace.write_folder(Path(checkpoint.path), *place)
+        return Checkpoint(plan.workspace.path(*place), plan.workspace.filesystem)
 
     def _report(self, reading: Reading, epoch: int, step: int, started: float) -> None:
         """Print a status line and note its figures."""
@@ -170,6 +179,10 @@ class _Worker:
             return
         plan, rate = self.plan, self.schedule.rate(step - 1)
         self.log.add({**reading, "learning_rate": rate}, epoch=epoch + 1, step=step)
+        place = {"run": plan.run.removeprefix("runs/"), "phase": plan.phase}
+        for name in ("samples_per_s", "data_wait_share", "memory_gb"):
+            observe(f"knowlip_train_{name}", reading[name], **place)
+        observe("knowlip_train_step", step, **place)
         done = step - self.progress.step
         left = (plan.last_epoch - epoch) * plan.steps_per_epoch - done
         eta = left * (time.perf_counter() - started) / max(done, 1)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.fs as pafs
 from torch.utils.tensorboard import SummaryWriter
 
 from knowlip.records import METRICS, conform
@@ -57,16 +56,9 @@ class MetricsLog:
         with SummaryWriter(str(self._folder / name), filename_suffix=f".{name}") as writer:
             for row in self._rows:
                 writer.add_scalar(f"{_board(row)}/{row['metric']}", row["value"], row["step"])
-        target = self._workspace.path(self._run, "tensorboard")
-        self._workspace.filesystem.create_dir(target, recursive=True)
         for old in self._workspace.files(self._run, "tensorboard", suffix=f".{name}"):
             self._workspace.delete(self._run, "tensorboard", old)
-        pafs.copy_files(
-            str(self._folder / name),
-            target,
-            source_filesystem=pafs.LocalFileSystem(),
-            destination_filesystem=self._workspace.filesystem,
-        )
+        self._workspace.write_folder(self._folder / name, self._run, "tensorboard")
 
 
 def collect(workspace: Workspace, run: str, floors: Mapping[str, float] | None = None) -> pa.Table:

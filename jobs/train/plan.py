@@ -51,6 +51,11 @@ class Plan:
     manifest: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def state(self) -> tuple[str, str, str]:
+        """Ray Train's folder of this phase, below the workspace: run, state, phase."""
+        return self.run, "_train", self.phase
+
+    @property
     def last_epoch(self) -> int:
         """Epochs done when this phase is."""
         return self.first_epoch + self.epochs

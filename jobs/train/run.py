@@ -20,9 +20,6 @@ from knowlip.errors import DataError, KnowlipError, SettingsError
 
 __all__ = ["check_batch", "fit", "takes_gpus"]
 
-_STATE = "_train"
-"""Ray Train's folder below a run: one folder a phase, named like it."""
-
 
 def fit(plan: Plan, datasets: dict[str, Dataset]) -> Checkpoint:
     """Train one phase, or go on with it, and return its result.
@@ -129,8 +126,8 @@ def _enter(config: dict[str, bytes]) -> KnowlipError | None:
 def _run_config(plan: Plan) -> RunConfig:
     scored = plan.train.keep == "best" and bool(plan.rows.get("val"))
     return RunConfig(
-        name=plan.phase,
-        storage_path=plan.workspace.path(plan.run, _STATE),
+        name=plan.state[-1],
+        storage_path=plan.workspace.path(*plan.state[:-1]),
         storage_filesystem=plan.workspace.filesystem,
         failure_config=FailureConfig(max_failures=plan.scaling.max_failures),
         # Ray keeps the newest checkpoint besides the ones asked for.

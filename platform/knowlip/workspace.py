@@ -117,6 +117,17 @@ class Workspace:
         with self._publishing(*parts) as stream:
             stream.write(data)
 
+    def write_folder(self, folder: Path, *parts: str) -> None:
+        """Publish every file of a folder of this machine, each whole.
+
+        Unlike pyarrow's ``copy_files``, which says nothing of an upload that fails.
+
+        Raises:
+            WorkspaceError: As `write_bytes`.
+        """
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            self.write_bytes(path.read_bytes(), *parts, path.relative_to(folder).as_posix())
+
     def read_bytes(self, *parts: str) -> bytes:
         """Read a file whole.
 
