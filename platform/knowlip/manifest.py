@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from knowlip import __version__
+from knowlip.cards import card
 from knowlip.errors import DataError
 from knowlip.workspace import Workspace
 
@@ -22,6 +23,7 @@ __all__ = ["Manifest", "digest", "inputs_digest"]
 
 _LIBRARIES = ("ray", "torch", "deepspeed", "transformers", "timm", "rasterio", "pyproj", "pyarrow", "lancedb")
 NAME = "manifest.json"
+CARD = "README.md"
 
 
 class Manifest(BaseModel):
@@ -59,7 +61,10 @@ class Manifest(BaseModel):
         return digest({"settings": self.settings, "inputs": self.inputs})
 
     def write(self, workspace: Workspace) -> None:
-        """Publish beside the artefact."""
+        """Publish beside the artefact, after its card (``README.md``), which is left alone where it says the same."""
+        told = card(self).encode()
+        if told and not (workspace.exists(self.artefact, CARD) and workspace.read_bytes(self.artefact, CARD) == told):
+            workspace.write_bytes(told, self.artefact, CARD)
         workspace.write_bytes(self.model_dump_json(indent=2).encode(), self.artefact, NAME)
 
     @classmethod
