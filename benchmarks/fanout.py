@@ -30,9 +30,9 @@ from record import record
 
 from jobs.captioning.streaming import Access, ask_all
 from jobs.cluster import connected
-from knowlip.captioning import OK, Observer
+from knowlip.captioning import OK
 from knowlip.captioning.asking import key_of, render
-from knowlip.captioning.chain import Observation
+from knowlip.captioning.chain import Observation, Observer
 from knowlip.captioning.dialect import Dialect
 from knowlip.captioning.endpoint import EndpointSettings
 from knowlip.captioning.facts import TileFacts

@@ -109,7 +109,9 @@ class LlmServer:
         if self.light:
             await request.read()
             await asyncio.sleep(self.latency_s)
-            return web.Response(body=LIGHT_REPLY, content_type="application/json")
+            # A child must not say what its parent said, or it passes for an echo of its prompt.
+            body = LIGHT_REPLY.replace(b"NUMBER", str(len(self.arrivals)).encode())
+            return web.Response(body=body, content_type="application/json")
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
             given = request.headers.get("Authorization", "")
             return error(401, f"Incorrect API key provided: {given}", code="invalid_api_key")
@@ -392,7 +394,7 @@ def file_object(name: str, size: int) -> dict[str, Any]:
 
 
 def _light_reply() -> bytes:
-    content = json.dumps({name: f"The {name} is plain to see on this image." for name in SUBTEXTS})
+    content = json.dumps({name: f"The {name} is plain to see on image NUMBER." for name in SUBTEXTS})
     choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
     usage = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": COMPLETION_TOKENS, "total_tokens": 1200}
     reply = {"id": "x", "object": "chat.completion", "created": 0, "model": "stub", "choices": [choice], "usage": usage}
