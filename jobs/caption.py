@@ -22,6 +22,7 @@ from jobs.units import finished, unit_file
 from knowlip.captioning import MeasuredCaptioner, prompts_digest
 from knowlip.captioning.asking import Retry
 from knowlip.captioning.checks import CHECKS_VERSION
+from knowlip.captioning.claim import claimed
 from knowlip.captioning.endpoint import EndpointSettings
 from knowlip.captioning.gate import EndpointError
 from knowlip.captioning.units import CaptionUnit, index, plan
@@ -110,15 +111,16 @@ def _write(
         if access is None:
             write_measured(workspace, units, family=settings.family, recipe=recipe, seed=settings.seed)
             return None
-        how = {
+        how: dict[str, Any] = {
             "recipe": recipe,
             "access": access,
             "retry": settings.retry,
             "budget": (settings.budget_usd, settings.budget_tokens),
         }
-        if settings.mode == "batch":
-            return batch_all(workspace, units, **how, family=settings.family, settings=settings.batch)
-        return ask_all(workspace, units, measured(workspace, units, settings.family), **how)
+        with claimed(workspace, "captions"):
+            if settings.mode == "batch":
+                return batch_all(workspace, units, **how, family=settings.family, settings=settings.batch)
+            return ask_all(workspace, units, measured(workspace, units, settings.family), **how)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,6 +58,29 @@ def ray_cluster() -> Iterator[None]:
 def workspace_root(tmp_path: Path) -> str:
     """An empty workspace of the test's own."""
     return str(tmp_path / "workspace")
+
+
+@pytest.fixture
+def s3_workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """An empty workspace on a real S3 server of the test's own."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    yield Workspace(f"s3://{bucket}/some/prefix")
+    server.stop()
 
 
 @pytest.fixture(scope="session")

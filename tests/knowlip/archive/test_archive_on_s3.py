@@ -19,31 +19,13 @@ from knowlip.archive import (
     read_picture,
 )
 from knowlip.errors import CheckpointError
-from knowlip.workspace import Workspace
 
 CHECKPOINT = "runs/pretrain/checkpoint"
 
 
 @pytest.fixture
-def workspace(monkeypatch):
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"bucket-{uuid.uuid4().hex}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
-    yield Workspace(f"s3://{bucket}/some/prefix")
-    server.stop()
+def workspace(s3_workspace):
+    return s3_workspace
 
 
 def test_an_archive_is_filled_searched_and_appended_to(workspace, write_tiles):
