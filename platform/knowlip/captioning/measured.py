@@ -6,6 +6,7 @@ reads the same, and two tiles that show different things read differently.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import ClassVar
 
 from knowlip.captioning import phrases
 from knowlip.captioning.caption import Caption, Request
-from knowlip.captioning.facts import TileFacts
+from knowlip.captioning.facts import TileFacts, compass
 from knowlip.captioning.measure import Measurements
 from knowlip.captioning.positions import region_name
 from knowlip.captioning.reading import FUNCTIONS, Reading, read
@@ -22,6 +23,9 @@ from knowlip.manifest import digest
 from knowlip.records import SUBTEXTS
 
 __all__ = ["MeasuredCaptioner"]
+
+NEAR_M = 200.0
+"""Targets lie beside a way when most are within this distance of its middle, either way."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class MeasuredCaptioner:
     seed: int = 0
     model: str = "measured"
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     """Raised when the same measurements shall give another text."""
 
     def caption(self, request: Request) -> Caption:
@@ -183,17 +187,22 @@ class _Writer:
         )
 
     def _beside(self) -> str:
-        """Name the way that most targets lie within two hundred metres of."""
-        strips, scatterers, gsd_m = self.measured.strips, self.measured.scatterers, self.measured.gsd_m
+        """Say how the targets lie to the longest way: beside it, or on which side when most lie on one."""
+        strips, scatterers = self.measured.strips, self.measured.scatterers
         if not strips:
             return ""
-        longest = strips[0]
-        near = sum(
-            abs(longest.row - one.row) * gsd_m < 200 and abs(longest.col - one.col) * gsd_m < 200 for one in scatterers
-        )
-        if 2 * near < len(scatterers):
+        away = [(one.col - strips[0].col, one.row - strips[0].row) for one in scatterers]
+        reach_px = NEAR_M / self.measured.gsd_m
+        if 2 * sum(abs(right) < reach_px and abs(down) < reach_px for right, down in away) >= len(away):
+            return ", " + self._say(phrases.ALONGSIDE, way=self.reading.ways[0]).lstrip(", ")
+        # Across the way, a target lies on one side or the other, or on the way itself.
+        heading, half_px = math.radians(strips[0].heading_deg), strips[0].width_m / self.measured.gsd_m / 2
+        across_px = [right * math.cos(heading) + down * math.sin(heading) for right, down in away]
+        sides = [math.copysign(1.0, offset) for offset in across_px if abs(offset) > half_px]
+        if len(sides) < len(away) or abs(sum(sides)) < len(sides):
             return ""
-        return ", " + self._say(phrases.ALONGSIDE, way=self.reading.ways[0]).lstrip(", ")
+        bearing = strips[0].heading_deg + self.measured.up_deg + 90.0 * sides[0]
+        return ", " + self._say(phrases.ONE_SIDE, way=self.reading.ways[0], wind=compass(bearing)).lstrip(", ")
 
 
 def _cover(measured: Measurements, reading: Reading, most: int = 3) -> str:

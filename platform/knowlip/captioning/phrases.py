@@ -17,6 +17,7 @@ __all__ = [
     "LOCATION",
     "LOCATION_NONE",
     "NAMED",
+    "ONE_SIDE",
     "PATTERN",
     "QUANTITY",
     "QUANTITY_NONE",
@@ -167,3 +168,4 @@ LAYOUT_NONE = (
     "[The layout|Arrangement] is [plain|simple]: {cover}{side}.",
 )
 ALONGSIDE = (", [beside|along|next to] the {way}", ", [flanking|near] the {way}")
+ONE_SIDE = (", [to the|lying] {wind} of the {way}", ", on the {wind} side of the {way}")

@@ -154,3 +154,17 @@ def test_mtld_agrees_with_lexicalrichness() -> None:
         tokens = words(text)
         oracle = LexicalRichness(" ".join(tokens), preprocessor=None, tokenizer=str.split)
         assert mtld(tokens) == pytest.approx(oracle.mtld(threshold=0.72), rel=1e-9)
+
+
+def test_targets_on_one_side_of_a_way_are_said_to_lie_there() -> None:
+    mean = np.full((420, 420), 95.0)
+    mean[380:388, :] = 15.0  # a dark strip from edge to edge
+    for col in (60, 200, 330):
+        mean[60:70, col : col + 12] = 240.0
+    north = _one(tile_row("north", speckled(mean), gsd_m=3.0))
+    assert "north of the" in north["spatial_layout"] or "north side of the" in north["spatial_layout"]
+    turned = _one(tile_row("turned", speckled(np.rot90(mean)), gsd_m=3.0))
+    assert re.search(r"west(?: side)? of the", turned["spatial_layout"])
+    mean[400:410, 200:212] = 240.0  # one on the other side
+    both = _one(tile_row("both", speckled(mean), gsd_m=3.0))
+    assert not re.search(r"(?:north|south)(?: side)? of the", both["spatial_layout"])
