@@ -18,7 +18,7 @@ from serve_apps.problems import ProblemDocument, install_problems
 from serve_apps.routes import ask_routes, chat_routes, page_routes, search_routes, status_routes, tile_routes
 from serve_apps.schemas import SearchRequest
 from serve_apps.services import Services
-from serve_apps.stac import stac_app
+from serve_apps.stac import MOUNTED_AT, stac_app
 
 __all__ = ["Door", "Gateway", "build_gateway"]
 
@@ -55,7 +55,7 @@ def build_gateway(services: Services, door: Door | None = None) -> FastAPI:
     app.include_router(status_routes(services, meters))
     if services.encoder is not None and services.index is not None:
         app.include_router(search_routes(services))
-        app.mount("/stac", stac_app(services))
+        app.mount(MOUNTED_AT, stac_app(services))
     if services.index is not None:
         app.include_router(tile_routes(services))
     if services.answerer is not None:

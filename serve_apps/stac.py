@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import attr
 from fastapi import FastAPI, Request
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from stac_fastapi.api.app import StacApi
 from stac_fastapi.api.models import (
     ItemCollectionUri,
@@ -24,6 +24,7 @@ from stac_fastapi.types.config import ApiSettings
 from stac_fastapi.types.core import AsyncBaseCoreClient
 from stac_fastapi.types.requests import get_base_url
 from stac_fastapi.types.rfc3339 import str_to_interval
+from stac_fastapi.types.search import BaseSearchPostRequest
 
 from knowlip import __version__
 from knowlip.archive import Area, Entry, Filters, Holdings
@@ -33,8 +34,9 @@ from serve_apps.seeking import embedded, seek
 from serve_apps.services import Services
 from serve_apps.stac_items import COLLECTION, collection, item
 
-__all__ = ["stac_app"]
+__all__ = ["MOUNTED_AT", "stac_app"]
 
+MOUNTED_AT = "/stac"
 _MAX_LIMIT = MAX_K
 _DEEPEST = 2000
 """So many of the tiles nearest to some words can be paged through."""
@@ -67,13 +69,27 @@ def stac_app(services: Services) -> FastAPI:
         exceptions={},
         middlewares=[],
         search_get_request_model=create_get_request_model(extensions),
-        search_post_request_model=create_post_request_model(extensions),
+        search_post_request_model=create_post_request_model(extensions, base_model=_SearchBody),
         items_get_request_model=create_request_model(
             "ItemsRequest", base_model=ItemCollectionUri, extensions=[TokenPaginationExtension()]
         ),
     )
+    # It is mounted there, which the library learns from nothing else: every link begins with this.
+    app.state.router_prefix = MOUNTED_AT
     install_problems(app)
     return app
+
+
+class _SearchBody(BaseSearchPostRequest):
+    """A search asked by POST."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_object(cls, values: Any) -> Any:
+        # What the library checks first takes it for granted.
+        if not isinstance(values, dict):
+            raise ValueError("is no object")
+        return values
 
 
 @attr.s(auto_attribs=True)
@@ -81,6 +97,14 @@ class _Client(AsyncBaseCoreClient):
     """Answers what `stac-fastapi` has parsed."""
 
     services: Services = attr.ib(kw_only=True)
+
+    async def landing_page(self, **kwargs: Any) -> dict[str, Any]:
+        """Return where everything begins."""
+        page = await super().landing_page(**kwargs)
+        for link in page["links"]:
+            if link["rel"] == "service-desc":
+                link["href"] = f"{get_base_url(kwargs['request'])}api"
+        return page
 
     async def all_collections(self, **kwargs: Any) -> dict[str, Any]:
         """Return the one collection there is."""

@@ -11,8 +11,14 @@ export function placeOf(feature) {
 
 export function factsOf(feature) {
   const p = feature.properties;
-  const facts = [`scale ${p.scale}`, p.sensor, p.polarisation, `${Number(p.gsd_m.toPrecision(3))} m a pixel`, p.time?.slice(0, 10)];
+  const facts = [`scale ${p.scale}`, p.sensor, p.polarisation, `${Number(p.gsd_m.toPrecision(3))} m a pixel`, p.time?.slice(0, 10).replaceAll("-", "\u2011")];
   return facts.filter(Boolean).join(" · ");
+}
+
+/** What sets a tile apart: the background names the place and the sensor, which stand above already. */
+function textOf(feature) {
+  const { scene_background: background, ...others } = feature.properties.texts;
+  return Object.values(others).join(" ") || background || "";
 }
 
 export function scoreOf(feature) {
@@ -31,7 +37,7 @@ export function showCards(list, features, { pick, mark }) {
       card.querySelector(".place").textContent = placeOf(feature);
       card.querySelector(".score").textContent = scoreOf(feature);
       card.querySelector(".facts").textContent = factsOf(feature);
-      card.querySelector(".text").textContent = Object.values(feature.properties.texts).join(" ");
+      card.querySelector(".text").textContent = textOf(feature);
       const img = card.querySelector("img");
       img.alt = `radar image, ${placeOf(feature)}`;
       showPicture(img, linked(feature, "thumbnail"));

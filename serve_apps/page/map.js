@@ -110,7 +110,11 @@ export function makeMap(container, { onPick, onMark, onArea }) {
       if (!fit || !features.length) return;
       const bounds = new maplibregl.LngLatBounds();
       for (const f of features) bounds.extend([f.bbox[0], f.bbox[1]]).extend([f.bbox[2], f.bbox[3]]);
-      map.fitBounds(bounds, { padding: 60, maxZoom: 11, animate: false });
+      map.fitBounds(bounds, { padding: 60, maxZoom: 14, animate: false });
+    },
+    async lookAt([west, south, east, north]) {
+      await loaded;
+      map.fitBounds([[west, south], [east, north]], { padding: 60, maxZoom: 9, animate: false });
     },
     async showArea(box) {
       await loaded;
@@ -127,6 +131,7 @@ export function makeMap(container, { onPick, onMark, onArea }) {
     },
     /** Where a longitude and latitude lie within the map, in pixels. */
     pixel(lngLat) { const p = map.project(lngLat); return [p.x, p.y]; },
-    idle() { return new Promise((resolve) => (map.loaded() ? resolve() : map.once("idle", resolve))); },
+    /** How many footprints are to be seen. */
+    drawn() { return new Set(map.queryRenderedFeatures({ layers: ["found-fill", "found-dot"] }).map((f) => f.properties.id)).size; },
   };
 }

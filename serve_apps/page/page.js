@@ -83,7 +83,18 @@ function request() {
 
 /* ---- searching ---- */
 
+let holdings = null;
+
+function sayWhatThereIs() {
+  const { tiles = 0, time_from: from, time_to: to } = holdings ?? {};
+  const times = from ? `, from ${from.slice(0, 10)} to ${to.slice(0, 10)}` : "";
+  say(`${tiles.toLocaleString("en")} tiles${times}. Say what to look for, or search by an image.`);
+  byId("suggestions").hidden = !tiles;
+  if (holdings?.bbox) map?.lookAt(holdings.bbox);
+}
+
 function say(text, wrong = "") {
+  byId("suggestions").hidden = true;
   byId("status").textContent = text;
   byId("error").textContent = wrong;
   byId("error").hidden = !wrong;
@@ -91,11 +102,12 @@ function say(text, wrong = "") {
 
 async function search({ fit = true } = {}) {
   fill();
+  document.title = `${state.text ? `${state.text} · ` : ""}KnowLIP`;
   running?.abort();
   if (!state.text && !state.like && !image) {
     found = [];
     showFound(false);
-    say("Say what to look for, or search by an image.");
+    sayWhatThereIs();
     return;
   }
   running = new AbortController();
@@ -175,6 +187,11 @@ byId("search").addEventListener("submit", (event) => {
   writeAddress(state);
   search();
 });
+for (const button of document.querySelectorAll(".suggestion"))
+  button.addEventListener("click", () => {
+    byId("text").value = button.textContent;
+    byId("search").requestSubmit();
+  });
 filterForm.addEventListener("submit", (event) => event.preventDefault());
 filterForm.addEventListener("change", () => {
   gather();
@@ -269,7 +286,8 @@ async function begin() {
     console.warn(error);
   }
   try {
-    const { holdings, verbs } = await getJson("v1/info");
+    const { verbs, ...info } = await getJson("v1/info");
+    ({ holdings } = info);
     for (const name of MANY) offer(name, holdings?.[name] ?? {});
     byId("search").hidden = !verbs.includes("search");
     byId("ask-section").hidden = !verbs.includes("vqa");

@@ -151,8 +151,9 @@ class Archive:
         return found[0] if found else None
 
     def children(self, tile_id: str) -> list[Entry]:
-        """Return the tiles of the next smaller scale whose parent this one is."""
-        return self._rows(f"parent_id = {_quoted(tile_id)}", limit=4096)
+        """Return the tiles of the next smaller scale whose parent this one is, as one reads: by rows, west to east."""
+        found = self._rows(f"parent_id = {_quoted(tile_id)}", limit=4096)
+        return sorted(found, key=lambda entry: (-entry.bounds[3], entry.bounds[0]))
 
     def sample(self, limit: int) -> list[Entry]:
         """Return the first tiles, in no particular order."""
