@@ -11,6 +11,8 @@ const STYLE = {
     land: { type: "geojson", data: NOTHING },
     borders: { type: "geojson", data: NOTHING },
     found: { type: "geojson", data: NOTHING, promoteId: "id" },
+    // Seen from afar a footprint is less than a pixel, and not drawn: its middle is.
+    middles: { type: "geojson", data: NOTHING, promoteId: "id" },
     area: { type: "geojson", data: NOTHING },
   },
   layers: [
@@ -22,7 +24,7 @@ const STYLE = {
     { id: "area-line", type: "line", source: "area", paint: { "line-color": "#c2410c", "line-width": 2, "line-dasharray": [2, 1] } },
     { id: "found-fill", type: "fill", source: "found", paint: { "fill-color": "#0b5d8a", "fill-opacity": ["case", ["boolean", ["feature-state", "marked"], false], 0.45, 0.15] } },
     { id: "found-line", type: "line", source: "found", paint: { "line-color": ["case", ["boolean", ["feature-state", "marked"], false], "#c2410c", "#0b5d8a"], "line-width": ["case", ["boolean", ["feature-state", "marked"], false], 3, 1.6] } },
-    { id: "found-dot", type: "circle", source: "found", maxzoom: 8, paint: { "circle-radius": 5, "circle-color": ["case", ["boolean", ["feature-state", "marked"], false], "#c2410c", "#0b5d8a"], "circle-stroke-color": "#fff", "circle-stroke-width": 1 } },
+    { id: "found-dot", type: "circle", source: "middles", maxzoom: 11, paint: { "circle-radius": 5, "circle-color": ["case", ["boolean", ["feature-state", "marked"], false], "#c2410c", "#0b5d8a"], "circle-stroke-color": "#fff", "circle-stroke-width": 1 } },
   ],
 };
 
@@ -69,9 +71,11 @@ export function makeMap(container, { onPick, onMark, onArea }) {
   map.on("moveend", () => loaded.then(refreshBasemap));
 
   function mark(id) {
-    if (marked) map.setFeatureState({ source: "found", id: marked }, { marked: false });
+    for (const source of ["found", "middles"]) {
+      if (marked) map.setFeatureState({ source, id: marked }, { marked: false });
+      if (id) map.setFeatureState({ source, id }, { marked: true });
+    }
     marked = id;
-    if (id) map.setFeatureState({ source: "found", id }, { marked: true });
   }
 
   for (const layer of ["found-fill", "found-dot"]) {
@@ -105,8 +109,12 @@ export function makeMap(container, { onPick, onMark, onArea }) {
     async show(features, fit) {
       await loaded;
       mark(null);
-      const flat = features.map((f) => ({ type: "Feature", geometry: f.geometry, properties: { id: f.id } }));
-      map.getSource("found").setData({ type: "FeatureCollection", features: flat });
+      const give = (source, geometryOf) => map.getSource(source).setData({
+        type: "FeatureCollection",
+        features: features.map((f) => ({ type: "Feature", geometry: geometryOf(f), properties: { id: f.id } })),
+      });
+      give("found", (f) => f.geometry);
+      give("middles", ({ bbox: [west, south, east, north] }) => ({ type: "Point", coordinates: [(west + east) / 2, (south + north) / 2] }));
       if (!fit || !features.length) return;
       const bounds = new maplibregl.LngLatBounds();
       for (const f of features) bounds.extend([f.bbox[0], f.bbox[1]]).extend([f.bbox[2], f.bbox[3]]);
