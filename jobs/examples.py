@@ -1,12 +1,12 @@
 """Examples: labelled data of a downstream task, from exact truth where a scene has one and from measurements elsewhere.
 
-A unit of work is one file of tiles. Splits are the corpus's, so nothing that was trained on is tested.
+Boxes and masks are only made from truth. A unit of work is one file of tiles. Splits are the corpus's, so nothing that
+was trained on is tested.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -18,10 +18,12 @@ from jobs.cluster import connected
 from jobs.command import Summary, run
 from jobs.units import finished, unit_file
 from knowlip.benchmark import SceneTruth, content_of, examples_of, read_truth, shuffled
+from knowlip.benchmark.card import describe
+from knowlip.benchmark.datasets import ANNOTATED, annotated
 from knowlip.captioning.facts import COLUMNS
 from knowlip.errors import DataError
 from knowlip.manifest import Manifest, inputs_digest
-from knowlip.records import EXAMPLES, SPLITS, conform
+from knowlip.records import EXAMPLES, conform
 from knowlip.settings import JobSettings
 from knowlip.workspace import Workspace
 
@@ -34,8 +36,8 @@ _ROWS_AT_ONCE = 32
 class ExamplesSettings(JobSettings):
     """Build the data set of a downstream task from tiles."""
 
-    task: Literal["classification", "vqa"] = "classification"
-    """What to build: one label a tile, or questions with answers."""
+    task: Literal["classification", "detection", "segmentation", "retrieval", "captioning", "vqa"] = "classification"
+    """What to build: a label, boxes or a mask a tile, descriptions of it, or questions with answers."""
 
     truth: str = "scenes"
     """Folder of the workspace with NAME.truth.geojson and NAME.landcover.tif; scenes without one are measured."""
@@ -74,10 +76,11 @@ def examples(settings: ExamplesSettings) -> Summary:
                     return row
 
                 work.map(write).materialize()
-        counts = _counts(workspace, artefact)
+        card, counts = describe(workspace, settings.task, task=settings.task, layout="tiles", classes=_legend(settings))
         if not counts["examples"]:
             raise DataError("no tile of the corpus gives an example", where=workspace.uri(artefact), fix="add scenes")
         if todo:
+            card.write(workspace)
             seconds = time.monotonic() - started
             manifest.model_copy(update={"counts": counts, "seconds": seconds}).write(workspace)
     return Summary(
@@ -100,19 +103,22 @@ def _write_unit(
     for batch in source.to_batches(columns=[*COLUMNS, *_WINDOW], batch_size=_ROWS_AT_ONCE):
         for row in batch.to_pylist():
             if row["tile_id"] in split:
-                content = content_of(row, truth_of(row["scene_name"] or ""))
-                made += examples_of(row, content, split=split[row["tile_id"]], **options)
+                truth = truth_of(row["scene_name"] or "")
+                if settings.task in ANNOTATED:
+                    made += annotated(row, truth, task=settings.task, split=split[row["tile_id"]])
+                else:
+                    made += examples_of(row, content_of(row, truth), split=split[row["tile_id"]], **options)
     table = pa.Table.from_pylist(shuffled(made, settings.seed), schema=EXAMPLES)
     workspace.write_table(conform(table, EXAMPLES, where=unit), f"datasets/{settings.task}", unit_file(unit, recipe))
 
 
-def _counts(workspace: Workspace, artefact: str) -> dict[str, Any]:
-    table = workspace.read_table(artefact, columns=["split", "label", "kind", "answer"])
-    by_split = Counter(table["split"].to_pylist())
-    column = "label" if artefact.endswith("classification") else "kind"
-    by_name = Counter(table[column].to_pylist()).most_common()
-    named = ", ".join(f"{name} {number}" for name, number in by_name)
-    return {"examples": len(table), **{split: by_split[split] for split in SPLITS}, f"{column}s": named}
+def _legend(settings: ExamplesSettings) -> tuple[str, ...]:
+    """Return the land-cover classes by code, from the first scene that has them."""
+    workspace, suffix = settings.opened(), ".landcover.tif"
+    covers = workspace.files(settings.truth, suffix=suffix) if settings.task == "segmentation" else []
+    truth = read_truth(workspace, settings.truth, covers[0].removesuffix(suffix)) if covers else None
+    legend = truth.legend if truth else {}
+    return tuple(legend.get(code, f"code {code}") for code in range(1, max(legend, default=0) + 1))
 
 
 if __name__ == "__main__":

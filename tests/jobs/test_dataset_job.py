@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from jobs.dataset import DatasetSettings, dataset
+from jobs.language import LanguageSettings, language
 from knowlip.benchmark.card import DatasetCard
 from knowlip.benchmark.splits import SplitChoice, read_split
 from knowlip.errors import DataError, WorkspaceError
 from knowlip.records import EXAMPLES
 from knowlip.tiling.encoding import decode_png
 from knowlip.workspace import Workspace
-from tests.knowlip.benchmark.published import chip, class_folders
+from tests.knowlip.benchmark.published import chip, class_folders, coco_file
 
 pytestmark = pytest.mark.ray
 
@@ -68,3 +69,42 @@ def test_what_is_bad_stops_or_is_counted(workspace_root: str, tmp_path: Path, ra
         dataset(settings.model_copy(update={"name": "again"}))
     with pytest.raises(DataError, match="the set has no split 'published'; use one of random, grouped"):
         dataset(settings.model_copy(update={"name": "third", "split": SplitChoice(scheme="published")}))
+
+
+def test_language_follows_from_boxes(workspace_root: str, tmp_path: Path, ray_cluster: None) -> None:
+    images, boxes = [], []
+    for number in range(1, 16):
+        chip(tmp_path / "images" / f"{number}.png", seed=number)
+        images.append({"id": number, "file_name": f"{number}.png", "width": 48, "height": 40})
+        corners = [[2, 2, 8, 8], [36, 2, 8, 8], [20, 16, 8, 8]][: number % 4]
+        boxes += [
+            {"id": len(boxes) + i, "image_id": number, "category_id": 1, "bbox": c} for i, c in enumerate(corners)
+        ]
+    coco_file(tmp_path / "annotations.json", images, boxes, ("ship",))
+    workspace = Workspace(workspace_root)
+    common = {"workspace": workspace.root}
+    dataset(DatasetSettings(source=str(tmp_path), layout="coco", name="boats", **common))
+    language(LanguageSettings(of="boats", task="captioning", **common))
+    summary = language(LanguageSettings(of="boats", task="vqa", **common))
+
+    boats = {row["example_id"]: row for row in workspace.read_table("datasets/boats").to_pylist()}
+    said = workspace.read_table("datasets/boats-captioning").to_pylist()
+    assert {row["tile_id"] for row in said} == {name for name, row in boats.items() if row["boxes"]}
+    asked = workspace.read_table("datasets/boats-vqa").to_pylist()
+    for row in [*said, *asked]:
+        source = boats[row["tile_id"]]
+        assert (row["split"], row["group"]) == (source["split"], source["group"])
+        if row["kind"] == "count":
+            assert row["answer"] == str(len(source["boxes"]))
+        if row["texts"]:
+            assert len(set(row["texts"])) == 5
+    card = DatasetCard.read(workspace, "boats-vqa")
+    assert set(card.counts) == {"count", "category", "region"}
+    assert summary.counts["majority_accuracy"] == card.floors["majority_accuracy"]
+    assert 0 < card.balance["count"]["evenness"] <= 1
+    members = read_split(workspace, "datasets/boats-vqa", "grouped", sha256=card.splits["grouped"]).members(
+        SplitChoice()
+    )
+    assert members == {row["example_id"]: row["split"] for row in asked}
+    with pytest.raises(DataError, match="is for vqa; give a set with boxes or masks"):
+        language(LanguageSettings(of="boats-vqa", **common))

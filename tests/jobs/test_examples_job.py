@@ -7,6 +7,7 @@ import pytest
 from jobs.caption import CaptionSettings, caption
 from jobs.corpus import CorpusSettings, corpus
 from jobs.examples import ExamplesSettings, examples
+from knowlip.benchmark.card import DatasetCard
 from knowlip.errors import WorkspaceError
 from knowlip.records import EXAMPLES
 from knowlip.workspace import Workspace
@@ -32,6 +33,13 @@ def test_examples_follow_the_corpus(workspace_root: str, ray_cluster: None) -> N
     assert {row["tile_id"]: row["split"] for row in rows} == split
     assert len(rows) == summary.counts["examples"] == len(split)
     assert all(row["label"] and row["view"] for row in rows)
+
+    card = DatasetCard.read(workspace, "classification")
+    assert (card.task, sum(card.counts.values()), card.classes) == (
+        "classification",
+        len(rows),
+        tuple(sorted(card.counts)),
+    )
 
     examples(ExamplesSettings(workspace=workspace.root, task="vqa", questions=2))
     asked = workspace.read_table("datasets", "vqa").to_pylist()

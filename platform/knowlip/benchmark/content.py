@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -29,7 +29,7 @@ from knowlip.captioning.reading import read
 from knowlip.errors import DataError
 from knowlip.workspace import Workspace
 
-__all__ = ["Content", "SceneTruth", "from_measurements", "from_truth", "read_truth"]
+__all__ = ["Content", "SceneTruth", "from_annotations", "from_measurements", "from_truth", "read_truth"]
 
 LEAST_SHARE = 0.05
 """A landform that covers less of a tile is not counted among its landforms."""
@@ -46,13 +46,15 @@ class Content:
         targets: Category and nine-grid region of each target.
         landforms: Share of each landform, the largest first.
         region_landforms: Main landform of nine-grid regions that have a clear one.
-        source: ``truth`` or ``measured``.
+        source: ``truth``, ``annotated`` or ``measured``.
+        categories: What could be there; empty where nobody says.
     """
 
     targets: tuple[tuple[str, int], ...]
     landforms: tuple[tuple[str, float], ...]
     region_landforms: Mapping[int, str]
     source: str
+    categories: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -67,12 +69,14 @@ class SceneTruth:
     Attributes:
         kinds: Class of each object.
         lon_lat: Centre of each object, WGS84 degrees (N, 2).
+        outlines: Outline of each object, WGS84.
         landcover: Land-cover codes of the scene's pixels (H, W), or none.
         legend: Name of each code.
     """
 
     kinds: tuple[str, ...]
     lon_lat: npt.NDArray[np.float64]
+    outlines: tuple[shapely.Geometry, ...] = ()
     landcover: npt.NDArray[np.uint8] | None = None
     legend: Mapping[int, str] = field(default_factory=dict)
 
@@ -90,7 +94,8 @@ def read_truth(workspace: Workspace, folder: str, scene_name: str) -> SceneTruth
     try:
         features = json.loads(workspace.read_bytes(folder, name))["features"]
         kinds = tuple(str(feature["properties"]["class"]) for feature in features)
-        centres = [shapely.geometry.shape(feature["geometry"]).centroid for feature in features]
+        outlines = tuple(shapely.geometry.shape(feature["geometry"]) for feature in features)
+        centres = [outline.centroid for outline in outlines]
         lon_lat = np.array([(one.x, one.y) for one in centres], dtype=np.float64).reshape(-1, 2)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, shapely.errors.ShapelyError) as error:
         raise DataError(
@@ -100,9 +105,9 @@ def read_truth(workspace: Workspace, folder: str, scene_name: str) -> SceneTruth
         ) from error
     cover = f"{stem}.landcover.tif"
     if not workspace.exists(folder, cover):
-        return SceneTruth(kinds, lon_lat)
+        return SceneTruth(kinds, lon_lat, outlines)
     return SceneTruth(
-        kinds, lon_lat, *_read_landcover(workspace.read_bytes(folder, cover), workspace.uri(folder, cover))
+        kinds, lon_lat, outlines, *_read_landcover(workspace.read_bytes(folder, cover), workspace.uri(folder, cover))
     )
 
 
@@ -131,6 +136,33 @@ def from_truth(row: Mapping[str, Any], truth: SceneTruth) -> Content:
     )
     landforms, regions = _landcover(row, truth)
     return Content(targets, landforms, regions, "truth")
+
+
+def from_annotations(
+    boxes: Sequence[Mapping[str, Any]],
+    codes: npt.NDArray[np.uint8] | None,
+    classes: Sequence[str],
+    shape: tuple[int, int],
+) -> Content:
+    """Say what an image holds by its annotation: boxes, or the class of each pixel.
+
+    Args:
+        boxes: Targets with ``category`` and their edges in pixels.
+        codes: Code of each pixel, class *n* counted from 1, 0 unknown; or none.
+        classes: The data set's classes.
+        shape: Height and width.
+    """
+    height, width = shape
+    targets = tuple(
+        (
+            str(box["category"]),
+            region_number((box["ymin"] + box["ymax"]) / 2, (box["xmin"] + box["xmax"]) / 2, height, width),
+        )
+        for box in boxes
+    )
+    if codes is None:
+        return Content(targets, (), {}, "annotated", tuple(classes))
+    return Content(targets, *_landforms(codes, dict(enumerate(classes, start=1))), "annotated")
 
 
 def from_measurements(facts: TileFacts, measured: Measurements) -> Content:
@@ -172,12 +204,18 @@ def _landcover(row: Mapping[str, Any], truth: SceneTruth) -> tuple[tuple[tuple[s
         return (), {}
     top, left = max(row["row_off"], 0), max(row["col_off"], 0)
     codes = truth.landcover[top : row["row_off"] + row["height"], left : row["col_off"] + row["width"]]
+    return _landforms(codes, truth.legend)
+
+
+def _landforms(
+    codes: npt.NDArray[np.uint8], legend: Mapping[int, str]
+) -> tuple[tuple[tuple[str, float], ...], dict[int, str]]:
     regions = {}
     for number, part in enumerate(part for band in np.array_split(codes, 3, 0) for part in np.array_split(band, 3, 1)):
-        shares = _shares(part, truth.legend)
+        shares = _shares(part, legend)
         if shares and shares[0][1] > CLEAR_SHARE:
             regions[number + 1] = shares[0][0]
-    return _shares(codes, truth.legend), regions
+    return _shares(codes, legend), regions
 
 
 def _shares(codes: npt.NDArray[np.uint8], legend: Mapping[int, str]) -> tuple[tuple[str, float], ...]:

@@ -1,18 +1,22 @@
-"""Language and class data built from what tiles hold: labels, and questions with answers (section 4.4, Fig. 13).
+"""Language and class data built from what images hold: labels, captions, and questions with answers (4.4, Fig. 13).
 
-From objects: how many, which, and in which region of the nine-grid. From land cover: the main landform, all landforms,
-and the landform of a region. Everything is drawn from a seed and the tile's id.
+Captions say category, quantity and place of the targets, in five sentence templates. Questions about objects: how many,
+which, and in which region of the nine-grid; about land cover: the main landform, all landforms, and the landform of a
+region. Everything is drawn from a seed and the image's id.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from knowlip.benchmark.content import LEAST_SHARE, Content
+from knowlip.captioning.positions import region_name
+from knowlip.captioning.wording import joined, spoken
 
-__all__ = ["KINDS", "TARGET_CLASSES", "classification", "questions"]
+__all__ = ["KINDS", "TARGET_CLASSES", "captions", "classification", "questions"]
 
 TARGET_CLASSES = ("aircraft", "ship", "vessel", "storage tank", "crane", "bridge")
 """What makes the class of a tile when it is there, rarest first; buildings and roads belong to the landform."""
@@ -37,6 +41,13 @@ _WORDINGS = {
         "Which land cover fills region {what} of the nine-grid?",
     ),
 }
+_CAPTIONS = (
+    "This SAR image shows {placed}.",
+    "There {are} {things} in this radar image: {where}.",
+    "{placed} can be seen.",
+    "The number of targets is {total}: {placed}.",
+    "Region by region, the image holds: {by_region}.",
+)
 _PLURALS = {"aircraft": "aircraft"}
 
 
@@ -46,6 +57,30 @@ def classification(content: Content) -> str | None:
     if counts:
         return max(counts, key=lambda kind: (counts[kind], -TARGET_CLASSES.index(kind)))
     return content.landforms[0][0] if content.landforms else None
+
+
+def captions(content: Content, *, tile_id: str, seed: int) -> list[str]:
+    """Describe the targets of an image in five sentences that say the same; nothing where there are none.
+
+    Args:
+        content: What it holds.
+        tile_id: The image, which with the seed decides the order of the sentences.
+        seed: Seed of the data set.
+    """
+    if not content.targets:
+        return []
+    counts, regions = content.counts, _regions(content)
+    fields = {
+        "placed": joined([f"{_counted(n, kind)} in the {joined(regions[kind])}" for kind, n in counts.items()]),
+        "things": joined([_counted(number, kind) for kind, number in counts.items()]),
+        "where": "; ".join(f"{kind} in the {joined(regions[kind])}" for kind in counts),
+        "are": "is" if next(iter(counts.values())) == 1 else "are",
+        "total": spoken(len(content.targets)),
+        "by_region": "; ".join(_region_by_region(content)),
+    }
+    texts = [template.format_map(fields) for template in _CAPTIONS]
+    random.Random(f"{seed}:{tile_id}").shuffle(texts)
+    return [text[:1].upper() + text[1:] for text in texts]
 
 
 def questions(content: Content, *, tile_id: str, seed: int, most: int) -> list[dict[str, Any]]:
@@ -81,8 +116,10 @@ def _askable(content: Content) -> Iterator[tuple[str, str, str]]:
     counts = content.counts
     for kind in _asked_about(content, counts):
         if counts.get(kind, 0) <= MOST_COUNTED:
-            yield "count", _PLURALS.get(kind, f"{kind}s"), str(counts.get(kind, 0))
-    yield "category", "", ", ".join(sorted(counts)) or "none"
+            yield "count", _plural(kind), str(counts.get(kind, 0))
+    if content.categories or content.source != "annotated":
+        # Masks say nothing about targets.
+        yield "category", "", ", ".join(sorted(counts)) or "none"
     for kind, region in content.targets:
         if counts[kind] == 1:
             yield "region", kind, str(region)
@@ -96,6 +133,34 @@ def _askable(content: Content) -> Iterator[tuple[str, str, str]]:
 
 def _asked_about(content: Content, counts: Mapping[str, int]) -> list[str]:
     """What is there, and one thing that could be and is not, so that zero is an answer too."""
-    usual = ("aircraft", "ship") if content.source == "truth" else ("aircraft", "vessel")
+    usual = content.categories or ("aircraft", "ship" if content.source == "truth" else "vessel")
     absent = [kind for kind in usual if kind not in counts]
-    return [*counts, *absent[:1]]
+    nothing_said = content.source == "annotated" and not content.categories
+    return [*counts, *([] if nothing_said else absent[:1])]
+
+
+def _regions(content: Content) -> dict[str, list[str]]:
+    """Return the regions of each category, by name, in the order of their numbers."""
+    kinds = {kind for kind, _ in content.targets}
+    return {
+        kind: [region_name(number) for number in sorted({spot for held, spot in content.targets if held == kind})]
+        for kind in kinds
+    }
+
+
+def _region_by_region(content: Content) -> Iterator[str]:
+    held = Counter(content.targets)
+    for spot in sorted({region for _, region in content.targets}):
+        here = [_counted(held[kind, spot], kind) for kind in content.counts if held[kind, spot]]
+        yield f"in the {region_name(spot)} {joined(here)}"
+
+
+def _plural(kind: str) -> str:
+    """Write several of a kind; a type's name (``A320/321``) takes no ending."""
+    if any(letter.isdigit() or letter.isupper() for letter in kind):
+        return f"{kind} targets"
+    return _PLURALS.get(kind, f"{kind}s")
+
+
+def _counted(number: int, kind: str) -> str:
+    return f"{spoken(number)} {kind if number == 1 else _plural(kind)}"

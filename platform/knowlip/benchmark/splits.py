@@ -25,7 +25,7 @@ from knowlip.errors import DataError
 from knowlip.settings import Section
 from knowlip.workspace import Workspace
 
-__all__ = ["SCHEMES", "FrozenSplit", "Member", "Scheme", "SplitChoice", "deal", "read_split", "write_split"]
+__all__ = ["SCHEMES", "FrozenSplit", "Member", "Scheme", "SplitChoice", "deal", "derived", "read_split", "write_split"]
 
 Scheme = Literal["random", "grouped", "published"]
 SCHEMES: tuple[Scheme, ...] = ("random", "grouped", "published")
@@ -179,6 +179,20 @@ def write_split(workspace: Workspace, artefact: str, scheme: str, data: bytes) -
     """Publish a split's file beside the data set and return its SHA-256."""
     workspace.write_bytes(data, artefact, FOLDER, f"{scheme}.json")
     return hashlib.sha256(data).hexdigest()
+
+
+def derived(split: FrozenSplit, owners: Mapping[str, str]) -> bytes:
+    """Return the file of a split that new examples inherit from those that they were made from.
+
+    Args:
+        split: Of the data set that they were made from.
+        owners: The example that each new one was made from.
+    """
+    names = sorted(name for name, owner in owners.items() if owner in split.parts)
+    held: dict[str, Any] = {"scheme": split.scheme, "folds": split.folds, "from": split.sha256, "examples": names}
+    held |= {"parts": [split.parts[owners[name]] for name in names]}
+    held |= {"ranks": [split.ranks[owners[name]] for name in names]}
+    return json.dumps(held, separators=(",", ":")).encode()
 
 
 def read_split(workspace: Workspace, artefact: str, scheme: str, *, sha256: str = "") -> FrozenSplit:

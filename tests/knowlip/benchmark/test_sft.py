@@ -13,17 +13,21 @@ from affine import Affine
 from knowlip.benchmark import (
     KINDS,
     Content,
+    annotated,
+    captions,
     classification,
     content_of,
     examples_of,
+    from_annotations,
     from_truth,
     questions,
     read_truth,
     same,
 )
 from knowlip.errors import DataError
+from knowlip.tiling.encoding import decode_png
 from knowlip.workspace import Workspace
-from tests.builders import speckled, tile_row
+from tests.builders import png, speckled, tile_row
 
 HARBOUR = Content(
     targets=(("ship", 1), ("ship", 9), ("storage tank", 5), ("building", 2)),
@@ -137,5 +141,79 @@ def test_examples_have_the_split_and_the_view_of_their_tile() -> None:
     asked = list(examples_of(row, HARBOUR, task="vqa", split="test", seed=0, most=4))
     assert len({one["example_id"] for one in asked}) == 4
     assert all(one["question"] and one["answer"] and one["split"] == "test" for one in asked)
-    with pytest.raises(DataError, match="unknown task"):
+    (said,) = examples_of(row, HARBOUR, task="captioning", split="test", seed=0, most=1)
+    assert all("building" not in text for text in said["texts"])  # buildings belong to the landform
+    with pytest.raises(DataError, match="'detection' is not made from content"):
         list(examples_of(row, HARBOUR, task="detection", split="train", seed=0, most=1))
+
+
+def test_five_captions_say_category_quantity_and_place() -> None:
+    content = Content((("aircraft", 1), ("aircraft", 5), ("aircraft", 5), ("A320/321", 9)), (), {}, "annotated")
+    texts = captions(content, tile_id="t", seed=0)
+    assert len(set(texts)) == 5
+    for text in texts:
+        assert all(place in text for place in ("upper-left", "centre", "lower-right")), text
+        assert "aircraft" in text
+        assert "A320/321" in text
+        counted = "three aircraft" in text.lower() or ("one aircraft" in text and "two aircraft" in text)
+        assert counted, text
+        assert text[0].isupper()
+        assert text.endswith(".")
+    assert captions(content, tile_id="t", seed=0) == texts
+    assert sorted(captions(content, tile_id="other", seed=0)) == sorted(texts)
+    assert len({captions(content, tile_id=f"{n}", seed=0)[0] for n in range(40)}) == 5
+    assert captions(Content((), (("water", 1.0),), {}, "truth"), tile_id="t", seed=0) == []
+
+
+class TestAnnotations:
+    def test_boxes_give_counts_categories_and_regions(self) -> None:
+        boxes = [
+            {"category": "ship", "xmin": 80, "ymin": 2, "xmax": 88, "ymax": 8},
+            {"category": "tanker", "xmin": 40, "ymin": 40, "xmax": 50, "ymax": 50},
+        ]
+        content = from_annotations(boxes, None, ("ship", "tanker", "yacht"), (90, 90))
+        assert content.targets == (("ship", 3), ("tanker", 5))
+        asked = questions(content, tile_id="t", seed=0, most=50)
+        assert {one["kind"] for one in asked} == {"count", "category", "region"}
+        absent = [one for one in asked if "yacht" in one["question"]]
+        assert [one["answer"] for one in absent] == ["0"]
+
+    def test_masks_give_landforms(self) -> None:
+        codes = np.zeros((90, 90), np.uint8)
+        codes[:, :60], codes[:30, 60:] = 1, 3
+        content = from_annotations((), codes, ("water", "road", "grass"), (90, 90))
+        asked = questions(content, tile_id="t", seed=0, most=50)
+        assert {one["kind"] for one in asked} == {"category", "main_landform", "landforms", "region_landform"} - {
+            "category"
+        }
+        by_kind = {one["kind"]: one["answer"] for one in asked}
+        assert by_kind["main_landform"] == "water"
+        assert same(by_kind["landforms"], "grass, water")
+        assert content.region_landforms[3] == "grass"
+        assert 6 not in content.region_landforms  # nothing is known there
+
+    def test_truth_gives_boxes_and_masks_of_a_picture(self, scene: Workspace) -> None:
+        truth = read_truth(scene, "scenes", "scene.tif")
+        picture = speckled(np.full((150, 150), 60.0))
+        row = tile_row("right", picture, row_off=0, col_off=150, corner=(-118.15 + 150e-5, 33.81 - 150e-5))
+        (example,) = annotated(row, truth, task="detection", split="test")
+        (box,) = example["boxes"]
+        # The ship lies at columns 244.5 to 246.5 and rows 38.5 to 41.5 of the scene.
+        assert (box["category"], example["split"]) == ("ship", "test")
+        edges = [box[edge] for edge in ("xmin", "ymin", "xmax", "ymax")]
+        assert edges == pytest.approx([94.5, 38.5, 96.5, 41.5], abs=0.01)
+        (example,) = annotated(row, truth, task="segmentation", split="test")
+        codes = decode_png(example["mask"])
+        assert (codes[:, :50] == 1).all()
+        assert (codes[:, 50:] == 2).all()
+        assert list(annotated(row, None, task="detection", split="test")) == []
+
+    def test_a_picture_may_be_smaller_than_the_image(self, scene: Workspace) -> None:
+        truth = read_truth(scene, "scenes", "scene.tif")
+        picture = speckled(np.full((150, 150), 60.0))
+        row = tile_row("right", picture, row_off=0, col_off=150, corner=(-118.15 + 150e-5, 33.81 - 150e-5))
+        row["view"] = png(picture[:75, :75])  # half as many pixels a side
+        (example,) = annotated(row, truth, task="detection", split="test")
+        assert example["boxes"] == []  # one pixel wide: nobody can see it
+        (example,) = annotated(row, truth, task="segmentation", split="test")
+        assert decode_png(example["mask"]).shape == (75, 75)
