@@ -1,31 +1,31 @@
 """Detection: average precision at an intersection over union of 0.5, averaged over categories (section 4.3, Table 4).
 
-Boxes are matched image by image as COCO does, so that a record holds only what the precision-recall curve needs; the
-figure agrees with torchmetrics' (COCO's 101 recall points), which a test holds it against.
-
-Shape letters: D detections, T true boxes.
+Both steps are pycocotools': boxes are matched image by image, so that a record holds only what the precision-recall
+curve needs, and the curves of any selection of records are accumulated from them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from knowlip.benchmark.metrics.records import Record
 
-__all__ = ["OVERLAP", "detection_record", "detection_scores", "overlaps"]
+__all__ = ["OVERLAP", "detection_record", "detection_scores"]
 
 OVERLAP = 0.5
 """Intersection over union from which a detection is right."""
 
 MOST_DETECTIONS = 100
 """The likeliest detections of an image and category that count, as in COCO."""
-
-_RECALLS = np.linspace(0.0, 1.0, 101)
 
 
 def detection_record(
@@ -38,16 +38,21 @@ def detection_record(
         right: True boxes with ``category`` and ``box``.
         overlap: From which intersection over union a detection is right.
     """
+    names = sorted({str(one["category"]) for one in (*given, *right)})
+    if not names:
+        return {"categories": {}}
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(_image(right, names), _image(given, names), "bbox")
+        _fix(evaluation, images=1, categories=len(names), overlap=overlap)
+        evaluation.evaluate()
     categories = {}
-    for name in sorted({str(one["category"]) for one in (*given, *right)}):
-        truths = np.array([one["box"] for one in right if one["category"] == name], np.float64).reshape(-1, 4)
-        found = [one for one in given if one["category"] == name]
-        found = sorted(found, key=lambda one: -one["score"])[:MOST_DETECTIONS]
-        boxes = np.array([one["box"] for one in found], np.float64).reshape(-1, 4)
+    for name, found in zip(names, evaluation.evalImgs, strict=True):
+        # A box whose edges are the wrong way round has no area in range: pycocotools leaves it out of account.
+        counted = ~found["dtIgnore"][0].astype(bool)
         categories[name] = {
-            "truths": len(truths),
-            "scores": [float(one["score"]) for one in found],
-            "right": _matched(overlaps(boxes, truths), overlap),
+            "truths": len(found["gtIgnore"]),
+            "scores": np.array(found["dtScores"], np.float64)[counted].tolist(),
+            "right": (found["dtMatches"][0] > 0)[counted].tolist(),
         }
     return {"categories": categories}
 
@@ -62,49 +67,56 @@ def detection_scores(records: Sequence[Record]) -> dict[str, float]:
     for record in records:
         for name, part in record["categories"].items():
             pooled[name].append(part)
-    precisions, found, there = [], 0, 0
-    for parts in pooled.values():
-        truths = sum(part["truths"] for part in parts)
-        if truths:
-            right = np.concatenate([np.array(part["right"], bool) for part in parts])
-            scores = np.concatenate([np.array(part["scores"], np.float64) for part in parts])
-            precisions.append(_average_precision(scores, right, truths))
-            found, there = found + int(right.sum()), there + truths
-    return {"map50": float(np.mean(precisions)), "recall50": found / there} if precisions else {}
+    occurring = [parts for parts in pooled.values() if any(part["truths"] for part in parts)]
+    if not occurring:
+        return {}
+    images = max(map(len, occurring))
+    evaluation = COCOeval(iouType="bbox")
+    _fix(evaluation, images=images, categories=len(occurring), overlap=OVERLAP)
+    # By category and then by image; where an image holds nothing of a category, pycocotools expects none.
+    evaluation.evalImgs = [
+        _matched(parts[place]) if place < len(parts) else None for parts in occurring for place in range(images)
+    ]
+    evaluation._paramsEval = copy.deepcopy(evaluation.params)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.accumulate()
+    found = sum(sum(part["right"]) for parts in occurring for part in parts)
+    there = sum(part["truths"] for parts in occurring for part in parts)
+    return {"map50": float(evaluation.eval["precision"].mean()), "recall50": found / there}
 
 
-def overlaps(first_D4: npt.NDArray[np.float64], second_T4: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the intersection over union (D, T) of boxes (xmin, ymin, xmax, ymax)."""
-    low = np.maximum(first_D4[:, None, :2], second_T4[None, :, :2])
-    high = np.minimum(first_D4[:, None, 2:], second_T4[None, :, 2:])
-    shared = np.clip(high - low, 0.0, None).prod(axis=2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None).prod(axis=1) for boxes in (first_D4, second_T4)]
-    union = areas[0][:, None] + areas[1][None, :] - shared
-    share: npt.NDArray[np.float64] = shared / np.maximum(union, 1e-12)
-    return share
+def _image(boxes: Sequence[Mapping[str, Any]], names: Sequence[str]) -> COCO:
+    """Return one image's boxes as pycocotools holds them."""
+    annotations = []
+    for number, one in enumerate(boxes, start=1):
+        left, top, right, bottom = (float(edge) for edge in one["box"])
+        size = [right - left, bottom - top]
+        row: dict[str, Any] = {"id": number, "image_id": 0, "category_id": names.index(str(one["category"])), "iscrowd": 0}
+        row |= {"bbox": [left, top, *size], "area": size[0] * size[1], "score": float(one.get("score", 1.0))}
+        annotations.append(row)
+    held = COCO()
+    held.dataset = {
+        "images": [{"id": 0}],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(names)],
+        "annotations": annotations,
+    }
+    held.createIndex()
+    return held
 
 
-def _matched(overlap_DT: npt.NDArray[np.float64], least: float) -> list[bool]:
-    """Give each detection, the likeliest first, the free true box that it covers best."""
-    free = np.ones(overlap_DT.shape[1], bool)
-    right = []
-    for row in overlap_DT:
-        candidates = np.where(free, row, -1.0)
-        best = int(candidates.argmax()) if len(candidates) else -1
-        hit = best >= 0 and bool(candidates[best] >= least)
-        if hit:
-            free[best] = False
-        right.append(hit)
-    return right
+def _fix(evaluation: COCOeval, *, images: int, categories: int, overlap: float) -> None:
+    """Set what is evaluated: one overlap, boxes of any size."""
+    parameters = evaluation.params
+    parameters.imgIds, parameters.catIds = list(range(images)), list(range(categories))
+    parameters.iouThrs, parameters.maxDets = np.array([overlap]), [MOST_DETECTIONS]
+    parameters.areaRng, parameters.areaRngLbl = [[0.0, float("inf")]], ["all"]
 
 
-def _average_precision(scores: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], truths: int) -> float:
-    order = np.argsort(-scores, kind="mergesort")
-    hits = np.cumsum(right[order])
-    if not len(hits):
-        return 0.0
-    recall = hits / truths
-    precision = hits / np.arange(1, len(hits) + 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    places = np.searchsorted(recall, _RECALLS, side="left")
-    return float(np.where(places < len(envelope), envelope[np.minimum(places, len(envelope) - 1)], 0.0).mean())
+def _matched(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what pycocotools keeps of an image and category."""
+    return {
+        "dtScores": list(part["scores"]),
+        "dtMatches": np.array([part["right"]], np.float64).reshape(1, -1),
+        "dtIgnore": np.zeros((1, len(part["scores"]))),
+        "gtIgnore": np.zeros(part["truths"]),
+    }
