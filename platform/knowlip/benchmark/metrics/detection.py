@@ -91,7 +91,12 @@ def _image(boxes: Sequence[Mapping[str, Any]], names: Sequence[str]) -> COCO:
     for number, one in enumerate(boxes, start=1):
         left, top, right, bottom = (float(edge) for edge in one["box"])
         size = [right - left, bottom - top]
-        row: dict[str, Any] = {"id": number, "image_id": 0, "category_id": names.index(str(one["category"])), "iscrowd": 0}
+        row: dict[str, Any] = {
+            "id": number,
+            "image_id": 0,
+            "category_id": names.index(str(one["category"])),
+            "iscrowd": 0,
+        }
         row |= {"bbox": [left, top, *size], "area": size[0] * size[1], "score": float(one.get("score", 1.0))}
         annotations.append(row)
     held = COCO()
