@@ -40,6 +40,7 @@ class LlmServer:
         misdeeds: What the next requests meet, in order.
         always: What every request meets.
         marked: Misdeeds by the digest of the image that is asked about.
+        answers: What it says where a message holds a text, instead of a caption.
         light: Do not look at what is sent (for measurements of the client).
     """
 
@@ -52,6 +53,7 @@ class LlmServer:
     misdeeds: deque[str] = field(default_factory=deque)
     always: str = ""
     marked: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
     light: bool = False
     batch_polls: int = 2
     batch_problem: str = ""
@@ -197,6 +199,8 @@ class LlmServer:
         self.prompt_tokens += PROMPT_TOKENS
         self.completion_tokens += COMPLETION_TOKENS
         content, finish, refusal = spoken(body, misdeed)
+        told = json.dumps(body["messages"]) if self.answers and not misdeed else ""
+        content = next((answer for text, answer in self.answers.items() if text in told), content)
         message = {"role": "assistant", "content": content, "refusal": refusal}
         usage: Any = {
             "prompt_tokens": PROMPT_TOKENS,

@@ -102,13 +102,15 @@ class Journal:
 
     Args:
         workspace: Where they lie.
+        folder: Below it.
     """
 
     workspace: Workspace
+    folder: tuple[str, ...] = FOLDER
 
     def scenes(self) -> list[str]:
         """Return the scenes that have replies."""
-        selector = pafs.FileSelector(self.workspace.path(*FOLDER), allow_not_found=True)
+        selector = pafs.FileSelector(self.workspace.path(*self.folder), allow_not_found=True)
         found = self.workspace.filesystem.get_file_info(selector)
         names = [info.base_name for info in found if info.type == pafs.FileType.Directory]
         return sorted(name for name in names if name[0] not in "._")
@@ -128,7 +130,7 @@ class Journal:
 
     def compact(self, scene_id: str) -> int:
         """Turn what lies open for a scene into Parquet; returns how many replies the scene has."""
-        place = (*FOLDER, scene_id)
+        place = (*self.folder, scene_id)
         open_files = self.workspace.files(*place, suffix=".jsonl")
         if open_files:
             in_order = sorted(self._entries(scene_id, None), key=lambda entry: entry.at)
@@ -150,17 +152,17 @@ class Journal:
         for scene_id in self.scenes():
             if self._packed_rows(scene_id):
                 columns = ["prompt_tokens", "completion_tokens", "cost_usd"]
-                table = self.workspace.read_table(*FOLDER, scene_id, _PACKED, columns=columns)
+                table = self.workspace.read_table(*self.folder, scene_id, _PACKED, columns=columns)
                 tokens += sum(pc.sum(table[name]).as_py() or 0 for name in columns[:2])
                 usd += pc.sum(table["cost_usd"]).as_py() or 0.0
         return Hold(tokens, usd)
 
     def _packed_rows(self, scene_id: str) -> int:
-        place = (*FOLDER, scene_id, _PACKED)
+        place = (*self.folder, scene_id, _PACKED)
         return int(self.workspace.dataset(*place).count_rows()) if self.workspace.exists(*place) else 0
 
     def _entries(self, scene_id: str, wanted: set[str] | None) -> Iterator[Entry]:
-        place = (*FOLDER, scene_id)
+        place = (*self.folder, scene_id)
         if self.workspace.exists(*place, _PACKED):
             where = None if wanted is None else pc.field("tile_id").isin(pa.array(sorted(wanted), pa.string()))
             for row in self.workspace.read_table(*place, _PACKED, where=where).to_pylist():

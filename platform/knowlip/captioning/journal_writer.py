@@ -36,10 +36,12 @@ class JournalWriter:
     Args:
         workspace: Where the journal lies.
         seal_s: Seconds between segments on an object store.
+        folder: Where the journal lies below the workspace.
     """
 
     workspace: Workspace
     seal_s: float = SEAL_S
+    folder: tuple[str, ...] = FOLDER
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     _queue: queue.SimpleQueue[tuple[str, bytes, _Waiting | None] | None] = field(
         default_factory=queue.SimpleQueue, repr=False
@@ -130,13 +132,13 @@ class JournalWriter:
             for scene_id, found in lines.items():
                 (self._append if self.workspace.is_local else self._seal)(scene_id, b"".join(found))
         except Exception as error:  # whoever waits for it gets it, and the next who asks
-            self._failure = _named(error, self.workspace)
+            self._failure = _named(error, self.workspace.uri(*self.folder))
         return self._failure
 
     def _append(self, scene_id: str, data: bytes) -> None:
         file = self._files.get(scene_id)
         if file is None:
-            folder = self.workspace.local(*FOLDER, scene_id)
+            folder = self.workspace.local(*self.folder, scene_id)
             folder.mkdir(parents=True, exist_ok=True)
             file = self._files[scene_id] = (folder / f"{self.name}.jsonl").open("ab")
             _sync_folder(str(folder))
@@ -146,15 +148,15 @@ class JournalWriter:
 
     def _seal(self, scene_id: str, data: bytes) -> None:
         self._segments += 1
-        self.workspace.write_bytes(data, *FOLDER, scene_id, f"{self.name}-{self._segments:06d}.jsonl")
+        self.workspace.write_bytes(data, *self.folder, scene_id, f"{self.name}-{self._segments:06d}.jsonl")
 
 
-def _named(error: Exception, workspace: Workspace) -> Exception:
+def _named(error: Exception, where: str) -> Exception:
     if isinstance(error, WorkspaceError):
         return error
     return WorkspaceError(
         f"could not be written ({error})",
-        where=workspace.uri(*FOLDER),
+        where=where,
         fix="make room or mend the disk, and run again: what is finished is kept",
         code="unwritable",
     )
