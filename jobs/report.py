@@ -13,6 +13,7 @@ from knowlip.errors import KnowlipError, WorkspaceError
 from knowlip.reporting import Section, render
 from knowlip.reporting.sections import (
     answers_section,
+    benchmark_section,
     map_section,
     overview_section,
     rejected_section,
@@ -56,6 +57,7 @@ def report(settings: ReportSettings) -> Summary:
     searched, aside = _search(workspace, settings)
     found = [
         overview_section(workspace),
+        benchmark_section(workspace),
         searched,
         answers_section(workspace),
         tiles_section(workspace),

@@ -19,6 +19,7 @@ __all__ = [
     "METRICS",
     "QUALITY",
     "REJECTED",
+    "RESULTS",
     "SCALES",
     "SCENES",
     "SPLITS",
@@ -242,6 +243,31 @@ METRICS = pa.schema(
     ]
 )
 """`runs/NAME/metrics.parquet`: one row a figure."""
+
+
+RESULTS = pa.schema(
+    [
+        _field("name", pa.string(), "the benchmark's task, such as classification_port", nullable=False),
+        _field("task", pa.string(), "kind of task", nullable=False),
+        _field("data", pa.string(), "data set", nullable=False),
+        _field("row", pa.string(), "what was compared: ours, scratch, mae, a floor …", nullable=False),
+        _field("seed", pa.int64(), "of the run; null for floors"),
+        _field("metric", pa.string(), "figure, as knowlip.benchmark.metrics calls it", nullable=False),
+        _field("value", pa.float64(), "share, 0 to 1 (CIDEr up to 10)", nullable=False),
+        _field("held_out", pa.int64(), "examples that it was measured on"),
+        _field("checkpoint", pa.string(), "digest of the first weights"),
+        _field("examples", pa.string(), "digest of the data set"),
+        _field("split", pa.string(), "SHA-256 of the frozen split, where one was chosen"),
+        _field("settings", pa.string(), "the run's settings, JSON"),
+        _field("recipe", pa.string(), "digest of settings and inputs"),
+        _field("commit", pa.string(), "of the code"),
+        _field("libraries", pa.string(), "versions, JSON"),
+        _field("hardware", pa.string(), "machine it ran on"),
+        _field("seconds", pa.float64(), "of the run"),
+        _field("made_at", _TIMESTAMP, "when it ended"),
+    ]
+)
+"""`benchmark/results.parquet`: one row a figure of a run of the benchmark."""
 
 
 def conform(table: pa.Table, schema: pa.Schema, *, where: str) -> pa.Table:

@@ -14,7 +14,7 @@ import shapely
 from PIL import Image
 
 from knowlip.manifest import Manifest
-from knowlip.records import METRICS, REJECTED, SCENES, SUBTEXTS, VERDICTS, conform
+from knowlip.records import METRICS, REJECTED, RESULTS, SCENES, SUBTEXTS, VERDICTS, conform
 from knowlip.reporting import (
     Card,
     Cards,
@@ -32,6 +32,7 @@ from knowlip.reporting import (
 )
 from knowlip.reporting.sections import (
     answers_section,
+    benchmark_section,
     map_section,
     overview_section,
     rejected_section,
@@ -293,3 +294,31 @@ def test_answers_are_shown_with_the_right_ones(workspace, write_tiles):
     assert "two (75% sure)" in text
     assert "three" in text
     assert "los-0002" in text
+
+
+def test_the_benchmark_stands_beside_the_papers_tables(workspace):
+    assert benchmark_section(workspace) is None
+    kinds = {"chips": "classification", "boats": "detection", "answers": "vqa"}
+    figures = {"classification": "top1", "detection": "map50", "vqa": "accuracy"}
+    rows = [
+        {**dict.fromkeys(RESULTS.names), "name": name, "task": task, "data": name, "row": row, "seed": 0}
+        | {"metric": figures[task], "value": value}
+        for name, task in kinds.items()
+        for row, value in (("scratch", 0.4), ("ours", 0.7), *((("text only", 0.5),) if task == "vqa" else ()))
+    ]
+    workspace.write_table(pa.Table.from_pylist(rows, RESULTS), "benchmark", "results.parquet")
+    section = benchmark_section(workspace)
+    ours, circle, *beside, note = section.elements
+    assert ours.columns == ("task", "figure", "scratch", "ours", "text only")
+    assert ours.rows[2] == ("answers", "accuracy", "40.0 ▼", "70.0", "50.0")
+    assert "Figures of scratch, ours: chips, boats, answers" in circle.svg
+    by_task = {table.caption.partition(":")[0]: table.rows for table in beside}
+    assert ("top1", "SAR-ACD", 91.11, "MoCo v3 71.87") in {row[:4] for row in by_task["classification"]}
+    assert by_task["classification"][0][4:] == ("chips", "scratch 40.0, ours 70.0")
+    assert [row[:3] for row in by_task["detection"]] == [
+        ("map50", "FU-AS", 74.36),
+        ("map50", "FU-SS", 85.87),
+        ("map50", "AIR-F", 73.04),
+    ]
+    assert "beside, not against" in note.text
+    checked(render("t", [section]))

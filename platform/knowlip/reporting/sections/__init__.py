@@ -1,6 +1,7 @@
 """The sections of the workspace's report; each is there only where its artefact is."""
 
 from knowlip.reporting.sections.answers import answers_section
+from knowlip.reporting.sections.benchmark import benchmark_section
 from knowlip.reporting.sections.overview import overview_section
 from knowlip.reporting.sections.places import map_section
 from knowlip.reporting.sections.rejected import rejected_section
@@ -11,6 +12,7 @@ from knowlip.reporting.sections.tiles import tiles_section
 
 __all__ = [
     "answers_section",
+    "benchmark_section",
     "map_section",
     "overview_section",
     "rejected_section",

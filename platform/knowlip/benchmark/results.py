@@ -1,0 +1,162 @@
+"""The benchmark's results: one row a figure with all that made it, and tables of them (section 4, Tables 4 and 6)."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from knowlip.errors import DataError
+from knowlip.manifest import Manifest
+from knowlip.records import RESULTS, conform
+from knowlip.workspace import Workspace
+
+__all__ = ["FIGURES", "FLOORS", "Cell", "markdown", "matrix", "results_of_run"]
+
+FIGURES = {
+    "classification": "top1",
+    "detection": "map50",
+    "segmentation": "miou",
+    "retrieval": "retrieval_mean",
+    "captioning": "cider",
+    "vqa": "accuracy",
+}
+"""The figure of each task that stands in tables."""
+
+FLOORS = {"majority_accuracy": "most frequent", "text_only_accuracy": "text only"}
+"""Held-out figures of a run or a card that need no image, and what they are called as rows."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A task's figure for one row.
+
+    Attributes:
+        mean: Over seeds.
+        spread: Standard deviation over seeds; 0 for one.
+        seeds: How many.
+        beaten: The name of a floor that is not beaten; empty where all are, or the cell is one.
+    """
+
+    mean: float
+    spread: float
+    seeds: int
+    beaten: str = ""
+
+    def __str__(self) -> str:
+        """Write per cent, with the spread over seeds and a mark where a floor is not beaten."""
+        spread = f" ± {100 * self.spread:.1f}" if self.seeds > 1 else ""
+        return f"{100 * self.mean:.1f}{spread}{' ▼' if self.beaten else ''}"
+
+
+def results_of_run(
+    workspace: Workspace, run: str, *, name: str, task: str, data: str, row: str, seed: int, floors: Mapping[str, float]
+) -> pa.Table:
+    """Return the last held-out figures of a finished run, and the floors, as rows of `RESULTS`.
+
+    Args:
+        workspace: Where it lies.
+        run: Its name, runs/NAME.
+        name: The benchmark's task.
+        task: Kind of task.
+        data: Its data set.
+        row: What was compared.
+        seed: Of the run.
+        floors: Figures of the data set's card that need no image.
+
+    Raises:
+        DataError: The run is not finished.
+    """
+    manifest = Manifest.read(workspace, f"runs/{run}")
+    if manifest is None:
+        raise DataError("is not finished", where=workspace.uri("runs", run), fix="run it again: it goes on")
+    held = workspace.read_table("runs", run, "metrics.parquet").sort_by([("step", "ascending")]).to_pylist()
+    figures = {one["metric"]: one["value"] for one in held if one["phase"] == "val"}
+    common = {
+        "name": name,
+        "task": task,
+        "data": data,
+        "held_out": manifest.counts.get("val"),
+        "examples": manifest.inputs.get(f"datasets/{data}"),
+        "split": manifest.inputs.get("split"),
+        "commit": manifest.code.get("commit"),
+        "libraries": json.dumps(manifest.libraries),
+        "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
+        "made_at": manifest.made_at,
+    }
+    own = {
+        "row": row,
+        "seed": seed,
+        "checkpoint": manifest.inputs.get("checkpoint"),
+        "settings": json.dumps(manifest.settings),
+        "recipe": manifest.recipe,
+        "seconds": manifest.seconds,
+    }
+    empty = dict.fromkeys(own)
+    rows = [{**common, **own, "metric": metric, "value": v} for metric, v in figures.items() if metric not in FLOORS]
+    known = {metric: value for metric, value in {**floors, **figures}.items() if metric in FLOORS}
+    rows += [
+        {**common, **empty, "row": FLOORS[metric], "metric": FIGURES[task], "value": value}
+        for metric, value in known.items()
+    ]
+    return conform(pa.Table.from_pylist(rows, schema=RESULTS), RESULTS, where=f"results of {run}")
+
+
+def matrix(results: pa.Table, *, figure: Mapping[str, str] = FIGURES) -> dict[str, dict[str, Cell]]:
+    """Return the figure of each task for each row, tasks and rows in the order in which they come.
+
+    Args:
+        results: Of `RESULTS`.
+        figure: Which figure of each kind of task.
+    """
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    seen: set[tuple[Any, ...]] = set()
+    for one in results.to_pylist():
+        key = (one["name"], one["row"], one["seed"])
+        if one["metric"] == figure[one["task"]] and key not in seen:
+            seen.add(key)
+            found[one["name"]][one["row"]].append(one["value"])
+    return {name: _cells(rows) for name, rows in found.items()}
+
+
+def _cells(rows: Mapping[str, Sequence[float]]) -> dict[str, Cell]:
+    floors = {row: max(values) for row, values in rows.items() if row in FLOORS.values()}
+    cells = {}
+    for row, values in rows.items():
+        mean = statistics.mean(values)
+        beaten = next((floor for floor, value in floors.items() if value >= mean), "") if row not in floors else ""
+        cells[row] = Cell(mean, statistics.stdev(values) if len(values) > 1 else 0.0, len(values), beaten)
+    return cells
+
+
+def markdown(cells: Mapping[str, Mapping[str, Cell]], tasks: Mapping[str, str]) -> str:
+    """Return a Markdown table, one line a task, the best row of each set bold.
+
+    Args:
+        cells: Of `matrix`.
+        tasks: Kind of each task.
+    """
+    rows = _rows(cells)
+    lines = [f"| task | figure | {' | '.join(rows)} |", f"|---|---|{'---|' * len(rows)}"]
+    for name, held in cells.items():
+        compared = [cell.mean for row, cell in held.items() if row not in FLOORS.values()]
+        best = max(compared, default=0.0)
+        shown = [
+            "—" if row not in held else f"**{held[row]}**" if held[row].mean == best else str(held[row]) for row in rows
+        ]
+        lines.append(f"| {name} | {FIGURES[tasks[name]]} | {' | '.join(shown)} |")
+    return "\n".join([*lines, "", "Per cent; ± over seeds; ▼ does not beat what needs no image.", ""])
+
+
+def _rows(cells: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+    """Name the rows in the order in which they come, floors last."""
+    names: Iterable[str] = (row for held in cells.values() for row in held)
+    ordered = list(dict.fromkeys(names))
+    return [row for row in ordered if row not in FLOORS.values()] + [row for row in ordered if row in FLOORS.values()]

@@ -1,0 +1,68 @@
+"""Results: figures with what made them, floors as rows, and tables that mark what floors are not beaten."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from knowlip.benchmark.results import markdown, matrix, results_of_run
+from knowlip.errors import DataError
+from knowlip.manifest import Manifest
+from knowlip.records import METRICS, RESULTS
+from knowlip.workspace import Workspace
+
+
+def finished(workspace: Workspace, run: str, figures: dict[str, float], data: str = "vqa") -> None:
+    """Write a run as jobs.finetune leaves it; an earlier epoch was better."""
+    rows = [{"phase": "val", "epoch": 1, "step": 5, "metric": metric, "value": 0.9} for metric in figures]
+    rows += [{"phase": "val", "epoch": 2, "step": 10, "metric": metric, "value": v} for metric, v in figures.items()]
+    rows += [{"phase": "train", "epoch": 2, "step": 10, "metric": "loss", "value": 3.0}]
+    workspace.write_table(pa.Table.from_pylist(rows, schema=METRICS), "runs", run, "metrics.parquet")
+    inputs = {f"datasets/{data}": "d1", "checkpoint": "c1", "split": "s1"}
+    manifest = Manifest(artefact=f"runs/{run}", job="jobs.finetune", settings={"epochs": 2}, inputs=inputs)
+    manifest.model_copy(update={"counts": {"val": 40}, "seconds": 12.5}).write(workspace)
+
+
+def results(workspace: Workspace, run: str, row: str, seed: int = 0, **floors: float) -> pa.Table:
+    return results_of_run(workspace, run, name="answers", task="vqa", data="vqa", row=row, seed=seed, floors=floors)
+
+
+def test_a_row_carries_what_made_it(workspace_root: str) -> None:
+    workspace = Workspace(workspace_root)
+    finished(workspace, "a", {"accuracy": 0.6, "accuracy_count": 0.5, "majority_accuracy": 0.55})
+    table = results(workspace, "a", "ours", text_only_accuracy=0.7, majority_accuracy_count=0.1)
+    assert table.schema.remove_metadata().equals(RESULTS.remove_metadata())
+    rows = {(one["row"], one["metric"]): one for one in table.to_pylist()}
+    assert rows.keys() == {
+        ("ours", "accuracy"),
+        ("ours", "accuracy_count"),
+        ("most frequent", "accuracy"),
+        ("text only", "accuracy"),
+    }
+    own = rows["ours", "accuracy"]
+    assert (own["value"], own["held_out"], own["seed"]) == (0.6, 40, 0)
+    assert (own["checkpoint"], own["examples"], own["split"]) == ("c1", "d1", "s1")
+    assert own["settings"] == '{"epochs": 2}'
+    assert '"torch"' in own["libraries"]
+    assert own["hardware"]
+    assert rows["text only", "accuracy"]["checkpoint"] is None
+    with pytest.raises(DataError, match="is not finished"):
+        results(workspace, "b", "ours")
+
+
+def test_a_table_marks_what_floors_are_not_beaten(workspace_root: str) -> None:
+    workspace, tables = Workspace(workspace_root), []
+    for row, figures in {"scratch": (0.5, 0.6), "ours": (0.8, 0.9)}.items():
+        for seed, value in enumerate(figures):
+            finished(workspace, f"{row}-{seed}", {"accuracy": value, "majority_accuracy": 0.55})
+            tables.append(results(workspace, f"{row}-{seed}", row, seed))
+    cells = matrix(pa.concat_tables(tables))["answers"]
+    assert cells["ours"].mean == pytest.approx(0.85)
+    assert cells["ours"].seeds == 2
+    assert cells["ours"].beaten == ""
+    assert cells["scratch"].beaten == "most frequent"
+    assert cells["most frequent"].beaten == ""
+    assert str(cells["scratch"]) == "55.0 ± 7.1 ▼"
+    text = markdown({"answers": cells}, {"answers": "vqa"})
+    assert "| task | figure | scratch | ours | most frequent |" in text
+    assert "| answers | accuracy | 55.0 ± 7.1 ▼ | **85.0 ± 7.1** | 55.0 |" in text
