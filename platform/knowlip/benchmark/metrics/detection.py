@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from pycocotools.mask import iou
 
 from knowlip.benchmark.metrics.records import Record
 
-__all__ = ["OVERLAP", "detection_record", "detection_scores"]
+__all__ = ["OVERLAP", "detection_record", "detection_scores", "overlaps"]
 
 OVERLAP = 0.5
 """Intersection over union from which a detection is right."""
@@ -83,6 +85,17 @@ def detection_scores(records: Sequence[Record]) -> dict[str, float]:
     found = sum(sum(part["right"]) for parts in occurring for part in parts)
     there = sum(part["truths"] for parts in occurring for part in parts)
     return {"map50": float(evaluation.eval["precision"].mean()), "recall50": found / there}
+
+
+def overlaps(first_D4: npt.NDArray[np.float64], second_T4: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the intersection over union (D, T) of boxes (xmin, ymin, xmax, ymax)."""
+    if not len(first_D4) or not len(second_T4):
+        return np.zeros((len(first_D4), len(second_T4)))
+    sized = [
+        np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).astype(np.float64) for boxes in (first_D4, second_T4)
+    ]
+    share: npt.NDArray[np.float64] = iou(*sized, [False] * len(second_T4))
+    return share
 
 
 def _image(boxes: Sequence[Mapping[str, Any]], names: Sequence[str]) -> COCO:

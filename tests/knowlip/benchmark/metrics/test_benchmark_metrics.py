@@ -20,6 +20,7 @@ from knowlip.benchmark.metrics import (
     segmentation_record,
     segmentation_scores,
 )
+from knowlip.benchmark.metrics.detection import overlaps
 
 java = pytest.mark.skipif(shutil.which("java") is None, reason="METEOR needs a Java runtime (default-jre-headless)")
 
@@ -85,6 +86,12 @@ def test_a_box_turned_inside_out_is_no_detection() -> None:
     found = {"category": "ship", "box": [0, 0, 10, 10], "score": 0.5}
     turned = {"category": "ship", "box": [30, 0, 20, 10], "score": 0.9}
     assert detection_record([turned, found], right) == detection_record([found], right)
+
+
+def test_overlaps_are_shares_of_the_union() -> None:
+    first, second = np.array([[0.0, 0, 10, 10], [20, 20, 30, 30]]), np.array([[0.0, 0, 10, 5], [5, 0, 15, 10]])
+    assert overlaps(first, second).tolist() == [[0.5, pytest.approx(1 / 3)], [0.0, 0.0]]
+    assert overlaps(first, np.zeros((0, 4))).shape == (2, 0)
 
 
 def test_average_precision_by_hand() -> None:
