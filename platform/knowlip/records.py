@@ -139,6 +139,9 @@ TILES = pa.schema(
 )
 """`tiles/`: one row a kept tile."""
 
+IMAGE_COLUMNS = ("image", "view")
+"""Columns of tiles that hold PNG, which no second compression makes smaller."""
+
 REJECTED = pa.schema(
     [
         *_TILE_FIELDS,

@@ -12,12 +12,12 @@ import fcntl
 import posixpath
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as pds
@@ -142,21 +142,32 @@ class Workspace:
         return self._read(read, *parts)
 
     def write_table(
-        self, table: pa.Table, *parts: str, row_group_size: int | None = None, use_dictionary: bool = True
+        self,
+        table: pa.Table,
+        *parts: str,
+        row_group_size: int | None = None,
+        use_dictionary: bool = True,
+        packed: Collection[str] = (),
     ) -> None:
         """Publish a Parquet file (zstd).
+
+        Args:
+            table: What is written.
+            parts: Where.
+            row_group_size: Rows a row group.
+            use_dictionary: Look for values that repeat.
+            packed: Columns of bytes that are compressed already (images), stored as they are.
 
         Raises:
             WorkspaceError: As `write_bytes`.
         """
+        codecs: dict[str, Any] = {"compression": "zstd"}
+        if packed:
+            paths = _column_paths(table.schema.remove_metadata())
+            codecs["compression"] = {path: "none" if path in packed else "zstd" for path in paths}
+            codecs["write_statistics"] = [path for path in paths if path not in packed]
         with self._publishing(*parts) as stream:
-            pq.write_table(
-                table,
-                stream,
-                compression="zstd",
-                row_group_size=row_group_size,
-                use_dictionary=use_dictionary,
-            )
+            pq.write_table(table, stream, row_group_size=row_group_size, use_dictionary=use_dictionary, **codecs)
 
     def read_table(
         self, *parts: str, columns: list[str] | None = None, where: pds.Expression | None = None
@@ -289,3 +300,12 @@ class Workspace:
     def _absent(self, *parts: str) -> WorkspaceError:
         stage = parts[0] if parts else "anything"
         return WorkspaceError("is not there", where=self.uri(*parts), fix=f"run the job that makes {stage} first")
+
+
+@lru_cache(maxsize=16)
+def _column_paths(schema: pa.Schema) -> tuple[str, ...]:
+    """Return what Parquet calls the leaves of a schema (``bbox.xmin``), as a table without rows shows."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    found = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
+    return tuple(found.column(index).path for index in range(len(found.names)))

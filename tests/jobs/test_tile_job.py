@@ -9,14 +9,18 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import geopandas
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from moto.server import ThreadedMotoServer
 
 from jobs.command import run
 from jobs.tile import TileSettings, tile
@@ -181,21 +185,37 @@ def test_tiles_do_not_depend_on_workers_or_strips(scene: Path, tmp_path: Path, r
     assert contents(one) == contents(other)
 
 
-@pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, ray_cluster: None) -> None:
-    """`kill -9` in the middle, then again: the same rows as an undisturbed run, no unit torn."""
+def long_scene(folder: Path) -> Path:
+    """A scene of some forty strips."""
     rng = np.random.default_rng(1)
     field = np.kron(rng.uniform(0.3, 3.0, (64, 32)), np.ones((32, 32)))
     pixels = (field * np.sqrt(rng.gamma(4, 0.25, field.shape))).astype(np.float32)
-    scene = write(tmp_path / "in" / "long.tif", pixels)
-    killed, whole = str(tmp_path / "killed"), str(tmp_path / "whole")
+    return write(folder / "in" / "long.tif", pixels)
+
+
+def started(root: str, scenes: str) -> subprocess.Popen[str]:
+    """Start the job as a person does."""
     flags = [f"--tiling.{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
-    command = [sys.executable, "-m", "jobs.tile", "--workspace", killed, "--scenes", str(scene), *flags]
+    command = [sys.executable, "-m", "jobs.tile", "--workspace", root, "--scenes", scenes, *flags]
     environment = {**os.environ, "PYTHONPATH": "platform", "RAY_ADDRESS": "local"}
-    running = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while len(Workspace(killed).files("tiles")) < 3 and running.poll() is None and time.monotonic() < deadline:
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes)
+
+
+def wait_for_units(running: subprocess.Popen[str], root: str) -> None:
+    """Wait until a run has published a few units."""
+    deadline = time.monotonic() + 400
+    while len(Workspace(root).files("tiles")) < 3 and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, ray_cluster: None) -> None:
+    """`kill -9` in the middle, then again: the same rows as an undisturbed run, no unit torn."""
+    scene = long_scene(tmp_path)
+    killed, whole = str(tmp_path / "killed"), str(tmp_path / "whole")
+    running = started(killed, str(scene))
+    wait_for_units(running, killed)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     assert Manifest.read(Workspace(killed), "tiles") is None
@@ -203,6 +223,43 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, ray_cluster: Non
     tile(settings_for(whole, scene))
     assert contents(killed) == contents(whole)
     assert json.loads(Workspace(killed).read_bytes("tiles", "manifest.json"))["counts"]["kept S"] > 100
+
+
+@pytest.mark.slow
+def test_an_outage_of_the_object_store_in_the_middle_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scene and tiles lie in a bucket; its server dies once tiles come in, and is back seconds later."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    scene = long_scene(tmp_path)
+    boto3.client("s3").upload_file(str(scene), bucket, "in/long.tif")
+    root, whole = f"s3://{bucket}/workspace", str(tmp_path / "whole")
+    running = started(root, f"s3://{bucket}/in/")
+    wait_for_units(running, root)
+    server.stop()
+    time.sleep(5.0)
+    assert running.poll() is None
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    at_outage = len(Workspace(root).files("tiles"))
+    _, said = running.communicate(timeout=600)
+    assert running.returncode == 0, said[-2000:]
+    assert started(whole, str(scene)).wait(timeout=600) == 0
+    assert at_outage < len(Workspace(whole).files("tiles"))
+    assert contents(root) == contents(whole)
+    server.stop()
 
 
 @pytest.fixture

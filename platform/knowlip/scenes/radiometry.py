@@ -83,7 +83,7 @@ class Transfer:
 
     def _quantise(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
         scale = 254.0 / (self.high - self.low)
-        values *= np.float32(scale)
+        values = values * np.float32(scale)
         # Truncation to integers follows, so the half that rounds is added here.
         values += np.float32(1.5 - self.low * scale)
         np.clip(values, 1.0, 255.0, out=values)
@@ -241,11 +241,11 @@ def _zeros_are_empty(sample: Sample) -> bool:
 
 
 _MEASURES: dict[tuple[str, str], Callable[[NDArray[Any]], NDArray[Any]]] = {
-    ("amplitude", "amplitude"): lambda raw: raw.astype(np.float32),
+    ("amplitude", "amplitude"): lambda raw: raw,
     ("complex", "amplitude"): np.abs,
     ("power", "amplitude"): lambda raw: np.sqrt(np.maximum(raw, 0)),
     ("db", "amplitude"): lambda raw: np.exp2(raw.astype(np.float32) * np.float32(np.log2(10.0) / 20.0)),
-    ("db", "db"): lambda raw: raw.astype(np.float32),
+    ("db", "db"): lambda raw: raw,
     ("amplitude", "db"): lambda raw: _decibels(raw, 20.0),
     ("complex", "db"): lambda raw: _decibels(np.abs(raw), 20.0),
     ("power", "db"): lambda raw: _decibels(raw, 10.0),

@@ -154,6 +154,8 @@ class SceneReader:
     def sample(self, band: int, *, seed: int, blocks: int = 48, side: int = 128) -> Sample:
         """Draw square blocks of pixels, spread evenly over the scene with seeded jitter; small scenes are read whole.
 
+        The blocks lie in a few bands of rows, because most files store rows together.
+
         When all that was drawn is no data, the scene is read whole in a coarse lattice of rows, so that a scene with a
         small valid area is not taken for empty.
 
@@ -176,10 +178,9 @@ class SceneReader:
         down = max(1, round(math.sqrt(blocks * height / width)))
         across = max(1, round(blocks / down))
         for i in range(down):
+            top = int((i + rng.random()) / down * max(height - side, 0))
             for j in range(across):
-                u, v = rng.random(2)
-                top = int((i + u) / down * max(height - side, 0))
-                left = int((j + v) / across * max(width - side, 0))
+                left = int((j + rng.random()) / across * max(width - side, 0))
                 window = Window(left, top, min(side, width - left), min(side, height - top))
                 try:
                     yield self._read(band, window)

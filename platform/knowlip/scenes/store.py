@@ -23,11 +23,15 @@ log = logging.getLogger(__name__)
 _GDAL_PREFIX = {"s3": "/vsis3/", "gs": "/vsigs/"}
 _INSIDE = re.compile(r"/vsi(?P<scheme>s3|gs)/(?P<key>.+?)(?:(?<=\.zip)/.*)?$", re.IGNORECASE)
 
-_DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Waits between attempts to reach a store that does not answer: a minute altogether."""
+_CACHE_MB = 256
+"""GDAL's cache of blocks a process; its default, a twentieth of the machine's memory, would grow with the scene."""
 
 _TRIES = 3
 """Requests an attempt."""
+
+
+_DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Waits between attempts to reach a store that does not answer: a minute altogether."""
 
 
 def is_local(path: str) -> bool:
@@ -56,11 +60,21 @@ def gdal_path(path: str) -> str:
 
 @contextmanager
 def gdal_environment(path: str) -> Iterator[None]:
-    """Let GDAL reach the store that a path lies in; ``AWS_ENDPOINT_URL`` is honoured, and no folder is listed."""
+    """Keep GDAL's cache small, and let it reach the store that a path lies in.
+
+    Of an object store, ``AWS_ENDPOINT_URL`` is honoured, and no folder is listed.
+    """
     if not is_remote(path):
-        yield
+        # Rows that are stored plainly are read past the cache.
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GTIFF_DIRECT_IO="YES" if is_local(path) else "NO"):
+            yield
         return
-    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": "3", "GDAL_HTTP_RETRY_DELAY": "1"}
+    options = {
+        "GDAL_CACHEMAX": _CACHE_MB,
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "GDAL_HTTP_MAX_RETRY": "3",
+        "GDAL_HTTP_RETRY_DELAY": "1",
+    }
     endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL", ""))
     if endpoint.netloc:
         options["AWS_S3_ENDPOINT"] = endpoint.netloc

@@ -22,7 +22,11 @@ from knowlip.tiling.tile import Tile
 
 __all__ = ["CutTile", "StoredParts", "cut_strip", "window_geometry"]
 
-_CHUNK_PX = 1 << 22
+_CHUNK_PX = 1 << 20
+"""Pixels that are read at once: what a processor's caches hold …"""
+
+_LARGEST_CHUNK_PX = 1 << 26
+"""… and if the file's blocks are larger, at most so many, even if blocks are then decoded again."""
 
 Pixels = NDArray[np.uint8]
 Area = tuple[int, int, slice]
@@ -176,8 +180,9 @@ def _corrupt_share(window: Window, broken: list[Area]) -> float:
 
 def _chunks(reader: SceneReader, band: int, transfer: Transfer, first: int, last: int) -> Iterator[_Read]:
     """Yield 8-bit rows in whole blocks."""
-    block = reader.scene.block_height
-    step = max(1, _CHUNK_PX // (reader.scene.width * block)) * block
+    width = reader.scene.width
+    block = min(reader.scene.block_height, max(1, _LARGEST_CHUNK_PX // width))
+    step = max(1, _CHUNK_PX // (width * block)) * block
     row = first
     while row < last:
         end = min(last, row - row % step + step)

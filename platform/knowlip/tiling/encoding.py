@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 
 import numpy as np
 from isal import isal_zlib
@@ -19,6 +18,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _DEFLATE, _ADAPTIVE, _PLAIN = 0, 0, 0, 0
 _UP = 2
 _LEVEL = 1
+_MEMORY = 9
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
@@ -36,8 +36,9 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     rows[0, 1:] = pixels[0]
     np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, 8, _GREY, _DEFLATE, _ADAPTIVE, _PLAIN)
-    data = isal_zlib.compress(rows.data, _LEVEL)
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    deflater = isal_zlib.compressobj(_LEVEL, memLevel=_MEMORY)
+    data = deflater.compress(rows.data) + deflater.flush()
+    return b"".join((_SIGNATURE, *_chunk(b"IHDR", header), *_chunk(b"IDAT", data), *_chunk(b"IEND", b"")))
 
 
 def decode_png(data: bytes) -> NDArray[np.uint8]:
@@ -53,6 +54,6 @@ def decode_png(data: bytes) -> NDArray[np.uint8]:
         raise DataError(f"is no image ({error})", where="PNG bytes", fix="make the tiles again") from error
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    checksum = zlib.crc32(data, zlib.crc32(kind))
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+def _chunk(kind: bytes, data: bytes) -> tuple[bytes, ...]:
+    checksum = isal_zlib.crc32(data, isal_zlib.crc32(kind))
+    return struct.pack(">I", len(data)), kind, data, struct.pack(">I", checksum)

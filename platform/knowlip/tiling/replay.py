@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from knowlip.records import REJECTED, SCALES, TILES, conform
+from knowlip.records import IMAGE_COLUMNS, REJECTED, SCALES, TILES, conform
 from knowlip.tiling.geoparquet import with_geometry
 from knowlip.tiling.ledger import REJECTED_TILES
 from knowlip.tiling.ledger import TILES as KEPT_TILES
@@ -196,5 +196,10 @@ def _write(workspace: Workspace, artefact: str, name: str, table: pa.Table) -> N
         workspace.delete(artefact, name)
     else:
         workspace.write_table(
-            with_geometry(table), artefact, name, row_group_size=ROW_GROUP_TILES, use_dictionary=False
+            with_geometry(table),
+            artefact,
+            name,
+            row_group_size=ROW_GROUP_TILES,
+            use_dictionary=False,
+            packed=IMAGE_COLUMNS,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from knowlip.errors import WorkspaceError
+from knowlip.records import IMAGE_COLUMNS
 from knowlip.scenes.reader import Scene
 from knowlip.tiling.averaging import Part, parts_from, parts_table
 from knowlip.tiling.grid import GridSettings
@@ -94,7 +95,12 @@ class UnitCutter:
             self.workspace.write_table(parts_table(parts), TILE_PARTS, file, use_dictionary=False)
         self.workspace.write_table(tables.rejected_table(), REJECTED_TILES, file)
         self.workspace.write_table(
-            tables.tiles_table(), TILES, file, row_group_size=ROW_GROUP_TILES, use_dictionary=False
+            tables.tiles_table(),
+            TILES,
+            file,
+            row_group_size=ROW_GROUP_TILES,
+            use_dictionary=False,
+            packed=IMAGE_COLUMNS,
         )
         return tables
 
