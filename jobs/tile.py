@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ClassVar
@@ -25,8 +26,10 @@ from knowlip.settings import JobSettings
 from knowlip.tiling import ledger
 from knowlip.tiling.grid import GridSettings
 from knowlip.tiling.regions import RegionSettings, read_region
+from knowlip.tiling.retrying import Retry, UnitRetrier, units_to_retry
 from knowlip.tiling.screening import ScreeningSettings
 from knowlip.tiling.survey import SceneSettings, Survey, survey_scene
+from knowlip.tiling.table import StripTables
 from knowlip.tiling.units import TILE_PARTS, Unit, UnitCutter, units_of
 from knowlip.workspace import Workspace
 
@@ -35,12 +38,16 @@ class TileSettings(JobSettings):
     """Cut SAR scenes into tiles: 8-bit, the same ground extent for every sensor, with footprint, place and quality."""
 
     short_flags: ClassVar[dict[str, str]] = {"--scenes": "--scenes.paths", "--regions": "--regions.geojson"}
-    unshaping: ClassVar[frozenset[str]] = JobSettings.unshaping | {"summary"}
+    unshaping: ClassVar[frozenset[str]] = JobSettings.unshaping | {"summary", "retry"}
 
     scenes: SceneSettings = SceneSettings()
     tiling: GridSettings = GridSettings()
     screening: ScreeningSettings = ScreeningSettings()
     regions: RegionSettings = RegionSettings()
+
+    retry: tuple[Retry, ...] = ()
+    """Cut tiles again that were set aside for these reasons: `no_image` (a replay would keep them), `corrupt_block`,
+    `low_structure_region` or `outside_region` (read them after all). Scenes that were set aside are always tried."""
 
     summary: bool = False
     """Count what the workspace holds, by scale and reason, and do nothing."""
@@ -67,10 +74,8 @@ def tile(settings: TileSettings) -> Summary:
     with workspace.lock(ledger.TILES):
         done = finished(workspace, ledger.TILES, recipe=recipe, overwrite=settings.overwrite)
         finished(workspace, ledger.REJECTED_TILES, recipe=recipe, overwrite=settings.overwrite)
-        units = [unit for survey in surveys for unit in units_of(survey) if unit.name not in done]
-        if units:
-            with connected():
-                _cut_all(units, settings, workspace)
+        units = [unit for survey in surveys for unit in units_of(survey)]
+        _cut_all(units, done, settings, workspace)
         workspace.delete(TILE_PARTS)
         ledger.log_scenes(workspace, surveys, recipe=recipe)
         counts = ledger.closing_counts(workspace, surveys)
@@ -97,23 +102,33 @@ def _survey(settings: TileSettings, workspace: Workspace) -> list[Survey]:
     return list({survey.key: survey for survey in reversed(surveys)}.values())[::-1]
 
 
-def _cut_all(units: list[Unit], settings: TileSettings, workspace: Workspace) -> None:
-    """Cut small tiles, then put larger ones together, which are kept where a child was."""
-    cut = UnitCutter(
+def _cut_all(units: list[Unit], done: set[str], settings: TileSettings, workspace: Workspace) -> None:
+    """Cut what is not done, and what was set aside where that is asked for."""
+    cutter = UnitCutter(
         workspace=workspace,
         file_of=partial(unit_file, recipe=settings.recipe()),
         grid=settings.tiling,
         screening=settings.screening,
         regions=settings.regions,
     )
+    new, old = ([unit for unit in units if (unit.name in done) == there] for there in (False, True))
+    again = units_to_retry(old, cutter, settings.retry) if settings.retry else []
+    if new or again:
+        with connected():
+            _spread(new, cutter)
+            _spread(again, UnitRetrier(cutter, settings.retry))
+
+
+def _spread(units: list[Unit], work: Callable[[Unit], StripTables]) -> None:
+    """Do work on units, all over the cluster; larger tiles once all small ones are done."""
     for stage in sorted({unit.strip.stage for unit in units}):
         rows = [{"unit": pickle.dumps(unit)} for unit in units if unit.strip.stage == stage]
-        ray.data.from_items(rows, override_num_blocks=len(rows)).map(partial(_cut_one, cut=cut)).materialize()
+        ray.data.from_items(rows, override_num_blocks=len(rows)).map(partial(_do_one, work=work)).materialize()
 
 
-def _cut_one(row: dict[str, Any], cut: UnitCutter) -> dict[str, Any]:
+def _do_one(row: dict[str, Any], work: Callable[[Unit], StripTables]) -> dict[str, Any]:
     unit: Unit = pickle.loads(row["unit"])  # noqa: S301 (pickled by this very job)
-    tables = cut(unit)
+    tables = work(unit)
     for scale, number in Counter(tile["scale"] for tile in tables.kept).items():
         count("knowlip_tiles", number, scale=scale)
     for reason, number in Counter(tile["reason"] for tile in tables.rejected).items():

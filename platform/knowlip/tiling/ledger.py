@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from knowlip.manifest import digest
 from knowlip.records import SCALES, SCENES, conform
 from knowlip.tiling.survey import Survey
 from knowlip.workspace import Workspace
@@ -40,6 +41,9 @@ def log_scenes(workspace: Workspace, surveys: Sequence[Survey], *, recipe: str) 
             "kept": kept.get(survey.key, Counter()).total(),
             "rejected": rejected.get(survey.key, Counter()).total(),
         }
+        if survey.scene:
+            # What was said of the file while it could not be used is no longer true.
+            workspace.delete(SCENE_LOG, f"{digest(survey.path)}-{recipe}.parquet")
         table = conform(pa.Table.from_pylist([row], schema=SCENES), SCENES, where=SCENE_LOG)
         workspace.write_table(table, SCENE_LOG, f"{survey.key}-{recipe}.parquet")
 

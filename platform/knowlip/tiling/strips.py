@@ -8,7 +8,7 @@ Every tile is in exactly one strip, whatever the number of workers, and every ro
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -66,6 +66,15 @@ class Strip:
         windows = [tile.window for tile in self.tiles]
         first, last = min(w.row for w in windows), max(w.row + w.height for w in windows)
         return (min(first, self.own_rows[0]), max(last, self.own_rows[1])) if self.above else (first, last)
+
+    def with_ancestors(self, tiles: Collection[str]) -> set[str]:
+        """Return which of its tiles are among these, or hold one of them."""
+        found = set(tiles)
+        for planned in self.tiles:
+            # Medium tiles come before the large ones above them.
+            if planned.tile_id in found and planned.parent_id:
+                found.add(planned.parent_id)
+        return found & {planned.tile_id for planned in self.tiles}
 
 
 def tile_id(scene_id: str, series: str, window: Window) -> str:

@@ -95,7 +95,7 @@ def tile_strip(
     if strip.stage == 0:
         unread = excluded_tiles(reader, strip, radiometry.transfer, regions)
     else:
-        unread = _childless(strip, set(parents_of_kept))
+        unread = _childless(strip, parents_of_kept)
     for planned in strip.tiles:
         if planned.tile_id in unread:
             tables.rejected.append(rows.unread(planned, unread[planned.tile_id]))
@@ -115,11 +115,9 @@ def tile_strip(
     return tables
 
 
-def _childless(strip: Strip, needed: set[str]) -> dict[str, Rejection]:
-    """Return which larger tiles have no child that is kept; medium tiles come before the large ones above them."""
-    for planned in strip.tiles:
-        if planned.tile_id in needed and planned.parent_id:
-            needed.add(planned.parent_id)
+def _childless(strip: Strip, parents: Collection[str]) -> dict[str, Rejection]:
+    """Return which larger tiles have no child that is kept."""
+    needed = strip.with_ancestors(parents)
     nothing = Rejection("no_kept_child", 0.0, 1.0)
     return {planned.tile_id: nothing for planned in strip.tiles if planned.tile_id not in needed}
 

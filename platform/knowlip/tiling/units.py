@@ -86,7 +86,7 @@ class UnitCutter:
                 grid=self.grid,
                 screening=self.screening,
                 regions=self.regions,
-                parents_of_kept=self._parents_of_kept(unit),
+                parents_of_kept=self.needed(unit),
                 keep_part=parts.append,
                 stored=partial(self._stored, unit),
             )
@@ -104,13 +104,13 @@ class UnitCutter:
         )
         return tables
 
-    def _parents_of_kept(self, unit: Unit) -> set[str]:
-        """Return which tiles of a second-stage strip have a child that the first stage kept."""
+    def needed(self, unit: Unit) -> set[str]:
+        """Return which tiles of a second-stage strip have a child, or a child's child, that the first stage kept."""
         found: set[str] = set()
         for name, _, _ in unit.strip.below:
             table = self.workspace.read_table(TILES, self.file_of(unit.sibling(name)), columns=["parent_id"])
             found.update(table["parent_id"].to_pylist())
-        return found & {tile.tile_id for tile in unit.strip.tiles}
+        return unit.strip.with_ancestors(found)
 
     def _stored(self, unit: Unit, strip: str) -> dict[str, Part] | None:
         """Return what a strip saw of larger tiles; nothing once that is deleted."""
