@@ -16,7 +16,7 @@ import rasterio
 import shapely
 from affine import Affine
 
-from knowlip.geography import ground_distance_m, to_wgs84
+from knowlip.geography import to_wgs84
 from knowlip.records import REJECTED, TILES
 from knowlip.scenes.reader import open_scene
 from knowlip.tiling.cutting import CutTile, cut_strip
@@ -250,57 +250,6 @@ def test_scenes_that_cannot_be_tiled_are_set_aside_with_a_reason(
     assert found.reason == reason
     assert found.scene is None
     assert "odd.tif" in found.detail
-
-
-def test_a_crop_of_los_angeles_knows_its_places(knowlip_data: Path, tmp_path: Path) -> None:
-    """Long Beach airport and the two ports lie in the tiles that contain them (real Sentinel-1)."""
-    grid = GridSettings()
-    kept, _ = tables(survey(knowlip_data / "scenes" / "los_angeles_s1_vh.tif", **grid.model_dump()), grid)
-    rows = kept.drop_columns(["image", "view"]).to_pylist()
-    for code, kind in (("LGB", "airports"), ("USLGB", "ports"), ("USLAX", "ports")):
-        for scale in ("L", "M", "S"):
-            holders = [row for row in rows if row["scale"] == scale and code in [site["code"] for site in row[kind]]]
-            assert holders, (code, scale)
-            for row in holders:
-                site = next(site for site in row[kind] if site["code"] == code)
-                outline = shapely.from_wkb(row["geometry"])
-                assert outline.contains(shapely.Point(site["lon"], site["lat"]))
-    at_airport = next(
-        row for row in rows if row["scale"] == "S" and row["airports"] and row["airports"][0]["code"] == "LGB"
-    )
-    assert at_airport["city"] in ("Long Beach", "Signal Hill", "Lakewood")
-    assert (at_airport["admin"], at_airport["country"]) == ("California", "US")
-    assert ground_distance_m(at_airport["lon"], at_airport["lat"], -118.151891, 33.81793) < 800
-    assert {"Long Beach", "Los Angeles"} <= {row["city"] for row in rows}
-
-
-@pytest.mark.parametrize(
-    ("file", "crs", "quantity"),
-    [
-        ("scenes/s1_vv_db_nodata_minus99.tif", "EPSG:32631", "db"),
-        ("segmentation/sen1floods11/Spain_7370579_S1Hand.tif", "EPSG:4326", "db"),
-        ("segmentation/terramind/s1rtc/282D_485L_3_3.tif", "EPSG:32722", "db"),
-        ("segmentation/terramind/s1rtc/38D_378R_2_3.tif", "EPSG:32736", "db"),
-        ("segmentation/terramind/s1rtc/433D_629L_3_1.tif", "EPSG:32718", "db"),
-        ("segmentation/terramind/s1rtc/609U_541L_3_0.tif", "EPSG:32616", "db"),
-        ("segmentation/terramind/s1rtc/637U_59R_1_3.tif", "EPSG:32632", "db"),
-        ("scenes/san_antonio_s1_vh.tif", "EPSG:3395", "amplitude"),
-    ],
-)
-def test_real_files_tile_where_they_lie(knowlip_data: Path, file: str, crs: str, quantity: str) -> None:
-    found = survey(knowlip_data / file)
-    assert found.scene is not None
-    assert found.scene.georeference.crs == crs
-    for radiometry in found.bands.values():
-        assert radiometry.transfer.quantity == quantity
-    counts = found.counts()
-    assert counts["S"] > 0
-    window = next(tile.window for strip in found.strips for tile in strip.tiles if tile.window.scale == "S")
-    row = window.centre[0]
-    lon, lat = found.scene.georeference.lonlat(
-        np.array([window.col, window.col + window.width], float), np.array([row, row])
-    )
-    assert ground_distance_m(lon[0], lat[0], lon[1], lat[1]) == pytest.approx(1024, rel=0.005 + 0.5 / window.width)
 
 
 def test_no_data_of_minus_99_stays_no_data(write_raster: Write, speckle: Speckle) -> None:
