@@ -140,6 +140,9 @@ class MaskConfig(Section):
     """Longest masked span, in words."""
     max_targets: Annotated[int, Field(ge=8)] = 256
     """Most tokens that the decoder is asked to write for one text."""
+    left_out: Share = 0.0
+    """Probability that a training text is read by contrast and matching without one of its sub-texts. Screening holds a
+    text against the same one less a sub-text (eq. 10), which a model that has only read whole texts cannot judge."""
 
 
 class KnowLIPConfig(Section):
@@ -151,6 +154,10 @@ class KnowLIPConfig(Section):
     """The text tower."""
     projection: Count = 256
     """Width of the shared embedding."""
+    pooling: Literal["first", "mean"] = "first"
+    """What embeds an image or a text, and decides whether they match: the state of the first token, as in BLIP, or the
+    mean of all. Every sub-text and patch then counts from the first step on, where a first token has yet to learn to
+    look at them: a short run, or a sentence encoder for first weights, wants the mean."""
     contrast: ContrastConfig = ContrastConfig()
     """Contrast and matching."""
     weights: LossWeights = LossWeights()
@@ -170,15 +177,18 @@ presets: MappingProxyType[str, KnowLIPConfig] = MappingProxyType(
             vision=VisionConfig(image_size=96, patch=16, width=128, depth=3, heads=4),
             text=TextConfig(vocab_size=2000, width=128, layers=2, heads=4, max_tokens=256, positions=256, dropout=0.0),
             projection=64,
+            pooling="mean",
             contrast=ContrastConfig(queue_size=512, queue_warmup_steps=60, momentum=0.95, alpha_warmup_steps=60),
+            mask=MaskConfig(left_out=0.15),
         ),
         "small": KnowLIPConfig(
             vision=VisionConfig(width=384, depth=12, heads=6),
             text=TextConfig(width=384, layers=6, heads=12),
+            pooling="mean",
         ),
         "base": KnowLIPConfig(),
         "large": KnowLIPConfig(vision=VisionConfig(width=1024, depth=24, heads=16)),
     }
 )
-"""`tiny` learns in seconds on a CPU; `small` is ViT-S with MiniLM's shape; `base` and `large` are ViT-B/16 and
-ViT-L/16 with BERT-base, the paper's."""
+"""`tiny` learns in seconds on a CPU; `small` is ViT-S with MiniLM's shape and pooling; `base` and `large` are ViT-B/16
+and ViT-L/16 with BERT-base, the paper's."""

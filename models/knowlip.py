@@ -50,12 +50,12 @@ class KnowLIP(nn.Module):
     def encode_image(self, pixels_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return patch states (B, 1 + N, D) and L2-normalised embeddings (B, E) (eq. 8)."""
         image_BND = self.vision.forward_features(pixels_BCHW)
-        return image_BND, functional.normalize(self.image_projection(image_BND[:, 0]).float(), dim=-1)
+        return image_BND, functional.normalize(self.image_projection(self._pooled(image_BND, None)).float(), dim=-1)
 
     def encode_text(self, ids_BL: Tensor, mask_BL: Tensor) -> tuple[Tensor, Tensor]:
         """Return token states (B, L, D) and L2-normalised embeddings (B, E) (eq. 9)."""
         text_BLD = self.text(ids_BL, mask_BL, Use.TEXT)
-        return text_BLD, functional.normalize(self.text_projection(text_BLD[:, 0]).float(), dim=-1)
+        return text_BLD, functional.normalize(self.text_projection(self._pooled(text_BLD, mask_BL)).float(), dim=-1)
 
     def fuse(self, image_BND: Tensor, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """Return the states (B, L, D) of texts that look at their images.
@@ -65,9 +65,9 @@ class KnowLIP(nn.Module):
         """
         return self.text(ids_BL, mask_BL, Use.FUSED, context=image_BND)
 
-    def match_logits(self, fused_BLD: Tensor) -> Tensor:
-        """Return logits (B, 2) of "does not match" and "matches" (eq. 5)."""
-        return self.match_head(fused_BLD[:, 0])
+    def match_logits(self, fused_BLD: Tensor, mask_BL: Tensor) -> Tensor:
+        """Return logits (B, 2) of "does not match" and "matches" (eq. 5) from the states of `fuse`."""
+        return self.match_head(self._pooled(fused_BLD, mask_BL))
 
     def decode(
         self,
@@ -90,6 +90,15 @@ class KnowLIP(nn.Module):
             ids_BL, None, Use.DECODE, context=memory_BMD, context_mask_BM=memory_mask_BM, cache=cache
         )
         return self.language_head(states_BLD, self.text.embeddings.word_embeddings.weight)
+
+    def _pooled(self, states_BND: Tensor, mask_BN: Tensor | None) -> Tensor:
+        """Return one state (B, D) for an image (its patches, without a mask) or a text (its tokens)."""
+        if self.config.pooling == "first":
+            return states_BND[:, 0]
+        if mask_BN is None:
+            return states_BND[:, 1:].mean(dim=1)
+        there_BN1 = mask_BN[:, :, None].to(states_BND.dtype)
+        return (states_BND * there_BN1).sum(dim=1) / there_BN1.sum(dim=1)
 
     def checkpoint_activations(self, enabled: bool = True) -> None:
         """Recompute activations in the backward pass instead of keeping them."""

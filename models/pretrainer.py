@@ -83,13 +83,10 @@ class PretrainingNetwork(nn.Module):
         allowed_BB, chance_B2 = self._allowed(batch), batch["chance"]
         text_index, text_valid = draw_negatives(similarity_BB, allowed_BB, chance_B2[:, 0])
         image_index, image_valid = draw_negatives(similarity_BB.T, allowed_BB, chance_B2[:, 1])
-        ids_BL, mask_BL = batch["ids"], batch["mask"]
-        fused = self.student.fuse(
-            torch.cat([image_BND, image_BND, image_BND[image_index]]),
-            torch.cat([ids_BL, ids_BL[text_index], ids_BL]),
-            torch.cat([mask_BL, mask_BL[text_index], mask_BL]),
-        )
-        positive, wrong_text, wrong_image = self.student.match_logits(fused).chunk(3)
+        images = torch.cat([image_BND, image_BND, image_BND[image_index]])
+        ids, mask = (torch.cat([rows, rows[text_index], rows]) for rows in (batch["ids"], batch["mask"]))
+        logits = self.student.match_logits(self.student.fuse(images, ids, mask), mask)
+        positive, wrong_text, wrong_image = logits.chunk(3)
         return positive, wrong_text, wrong_image, torch.stack([text_valid, image_valid])
 
     @torch.no_grad()

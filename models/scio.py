@@ -170,7 +170,7 @@ def score_variants(
         mask_BQ,
         network.temperature.float(),
     )
-    logits_R2 = network.match_logits(network.fuse(image_BND, ids_RL, mask_RL)).float()
+    logits_R2 = network.match_logits(network.fuse(image_BND, ids_RL, mask_RL), mask_RL).float()
     score_BV = (logits_R2[:, 1] - logits_R2[:, 0]).view(len(variants), count)
     return itc_BV.cpu().numpy(), score_BV.cpu().numpy()
 

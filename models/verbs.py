@@ -82,8 +82,9 @@ class KnowlipModel:
         results = []
         for part in self._parts(len(images)):
             image_BND, _ = self.network.encode_image(self._pixels(images, part))
-            fused_BLD = self.network.fuse(image_BND, *self._padded(rows[part]))
-            results.append(self.network.match_logits(fused_BLD).float().softmax(dim=1)[:, 1])
+            ids_BL, mask_BL = self._padded(rows[part])
+            logits_B2 = self.network.match_logits(self.network.fuse(image_BND, ids_BL, mask_BL), mask_BL)
+            results.append(logits_B2.float().softmax(dim=1)[:, 1])
         return torch.cat(results).cpu().numpy() if results else np.zeros(0, np.float32)
 
     def write(

@@ -48,9 +48,7 @@ def batch_matching(
     similarity_BB = (image_BE @ text_BE.T / network.temperature).detach()
     text_index, text_valid = draw_negatives(similarity_BB, ~alike_BB, chance_B2[:, 0])
     image_index, image_valid = draw_negatives(similarity_BB.T, ~alike_BB, chance_B2[:, 1])
-    fused = network.fuse(
-        torch.cat([image_BND, image_BND, image_BND[image_index]]),
-        torch.cat([ids_BL, ids_BL[text_index], ids_BL]),
-        torch.cat([mask_BL, mask_BL[text_index], mask_BL]),
-    )
-    return matching_loss(*network.match_logits(fused).chunk(3), torch.stack([text_valid, image_valid]))
+    images = torch.cat([image_BND, image_BND, image_BND[image_index]])
+    ids, mask = (torch.cat([rows, rows[text_index], rows]) for rows in (ids_BL, mask_BL))
+    logits = network.match_logits(network.fuse(images, ids, mask), mask)
+    return matching_loss(*logits.chunk(3), torch.stack([text_valid, image_valid]))

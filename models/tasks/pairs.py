@@ -57,7 +57,8 @@ class PairBatcher:
     def __call__(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
         """Return a batch.
 
-        Keys: `pixels` (B, H, W) uint8; `ids`, `mask` (B, L) of the full text; `masked_ids`, `masked_mask` of the text
+        Keys: `pixels` (B, H, W) uint8; `ids`, `mask` (B, L) of the text, in training less what
+        `MaskConfig.left_out` takes away; `masked_ids`, `masked_mask` of the text
         with masks; `written`, `labels`, `kinds` (B, T): what the decoder reads, has to write, and of which sub-text;
         `pair_ids` (B); `duplicates` (B, B); `chance` (B, 2); `tile_id`, and `skipped`: ids set aside with reasons.
 
@@ -80,7 +81,9 @@ class PairBatcher:
                 skipped.append((tile_id, error.what))
                 continue
             masked = mask_text(token_text, self._tokenizer, self._config.mask, rng, noise[index])
-            rows.append((tile_id, pixels, token_text, masked, rng.random(2)))
+            chance = rng.random(2)
+            read = _thinned(token_text, self._config.mask.left_out, rng) if train else token_text
+            rows.append((tile_id, pixels, token_text, read, masked, chance))
         if not rows:
             raise DataError(
                 f"no usable row of {len(tile_ids)}: {skipped[:3]}", where="corpus", fix="make the corpus again"
@@ -105,11 +108,11 @@ class PairBatcher:
         return augment(pixels, self._augmentation, rng, may_turn=may_turn)
 
     def _tensors(
-        self, rows: Sequence[tuple[str, NDArray[np.uint8], TokenText, MaskedText, NDArray[np.float64]]]
+        self, rows: Sequence[tuple[str, NDArray[np.uint8], TokenText, TokenText, MaskedText, NDArray[np.float64]]]
     ) -> dict[str, Any]:
-        tile_ids, pixels, texts, masked, chances = zip(*rows, strict=True)
+        tile_ids, pixels, texts, read, masked, chances = zip(*rows, strict=True)
         tokenizer = self._tokenizer
-        ids, mask = pad([tokenizer.sequence(text) for text in texts], tokenizer.pad)
+        ids, mask = pad([tokenizer.sequence(text) for text in read], tokenizer.pad)
         masked_ids, masked_mask = pad([m.ids for m in masked], tokenizer.pad)
         written, _ = pad([tokenizer.decoder_inputs(m.ids, m.targets) for m in masked], tokenizer.pad)
         labels, _ = pad([m.targets for m in masked], IGNORED)
@@ -143,6 +146,13 @@ def near_duplicates(tile_ids: Sequence[str], texts: Sequence[TokenText], overlap
     union = sizes[:, None] + sizes[None, :] - shared
     same_tile = np.array([[a == b for b in tile_ids] for a in tile_ids])
     return torch.from_numpy((shared >= overlap * np.maximum(union, 1.0)) | same_tile)
+
+
+def _thinned(text: TokenText, share: float, generator: np.random.Generator) -> TokenText:
+    """Leave each sub-text out with a probability, but never all of them."""
+    gone = np.flatnonzero(generator.random(len(SUBTEXTS)) < share)
+    thinner = text.without(gone)
+    return thinner if thinner.present else text
 
 
 def _row_seed(seed: int, tile_id: str) -> int:

@@ -117,7 +117,7 @@ class RetrievalTask(DescribedTask):
             chunk = pairs[start : start + _FUSED_AT_ONCE]
             ids, mask = (part.to(device) for part in pad([spelled[text] for _, text in chunk], tokenizer.pad))
             image_BPD = torch.stack([states[image] for image, _ in chunk]).to(device, torch.float32)
-            logits_B2 = network.match_logits(network.fuse(image_BPD, ids, mask)).float()
+            logits_B2 = network.match_logits(network.fuse(image_BPD, ids, mask), mask).float()
             parts.append(logits_B2.softmax(dim=1)[:, 1].cpu())
         return torch.cat(parts)
 

@@ -183,7 +183,9 @@ def _matching(network: KnowLIP, batch: Batch, image_BND: Tensor, image_BE: Tenso
     """Return eq. 5: the statement, the question with a wrong answer, and the statement with a hard negative image."""
     similarity_BB = (text_BE @ image_BE.T / network.temperature).detach()
     image_index, image_valid = draw_negatives(similarity_BB, ~batch["alike"], batch["chance"])
-    positive = network.match_logits(network.fuse(image_BND, batch["ids"], batch["mask"]))
-    wrong_text = network.match_logits(network.fuse(image_BND, batch["wrong_ids"], batch["wrong_mask"]))
-    wrong_image = network.match_logits(network.fuse(image_BND[image_index], batch["ids"], batch["mask"]))
+    positive = network.match_logits(network.fuse(image_BND, batch["ids"], batch["mask"]), batch["mask"])
+    wrong_text = network.match_logits(
+        network.fuse(image_BND, batch["wrong_ids"], batch["wrong_mask"]), batch["wrong_mask"]
+    )
+    wrong_image = network.match_logits(network.fuse(image_BND[image_index], batch["ids"], batch["mask"]), batch["mask"])
     return matching_loss(positive, wrong_text, wrong_image, torch.stack([batch["wrong"], image_valid]))

@@ -11,7 +11,7 @@ from torch import nn
 from models import presets
 from models.config import KnowLIPConfig, TextConfig, VisionConfig
 from models.knowlip import KnowLIP
-from models.towers import Use, make_cache
+from models.towers import Use, make_cache, make_vision_tower
 
 
 def vit_parameters(vision: VisionConfig) -> int:
@@ -43,6 +43,18 @@ def test_parameters_are_those_of_vit_and_bert_with_shared_layers(preset, vision_
     assert sum(p.numel() for p in network.text.parameters()) == text_parameters(config.text, config.vision.width)
 
 
+@pytest.mark.parametrize("width", [32, 128])
+def test_an_untrained_tower_tells_where_things_are_at_any_width(width):
+    """ViT's first positions are a fiftieth of the patches: an image and its mirror image would look the same."""
+    torch.manual_seed(0)
+    vision = make_vision_tower(VisionConfig(image_size=64, patch=16, width=width, depth=2, heads=4)).eval()
+    image = torch.zeros(1, 1, 64, 64)
+    image[..., 16:32, :16] = 3.0  # one bright patch, which looks the same mirrored
+    with torch.no_grad():
+        one, other = (vision.forward_features(pixels)[0, 0] for pixels in (image, image.flip(-1)))
+    assert (one - other).norm() / one.norm() > 0.07
+
+
 def test_self_attention_and_feed_forward_serve_all_three_uses(network):
     """A change of the shared weights shows in every use; a change of a cross-attention in its own use only."""
     ids, image, memory = torch.arange(5, 12)[None], torch.randn(1, 17, 48), torch.randn(1, 6, 48)
@@ -66,6 +78,20 @@ def test_self_attention_and_feed_forward_serve_all_three_uses(network):
             module.weight.add_(0.3 * torch.randn_like(module.weight))
         after = outputs()
         assert {use for use in Use if not torch.allclose(before[use], after[use])} == expected, name
+
+
+def test_the_mean_of_the_tokens_is_read_where_asked_for(network, tokenizer, make_config):
+    """With mean pooling, patches and tokens count and padding does not; a match is the mean of what tokens say."""
+    mean = KnowLIP(make_config(pooling="mean").with_vocabulary(tokenizer.vocab_size)).eval()
+    mean.load_state_dict(network.state_dict())
+    ids, mask = torch.tensor([[2, 9, 8, 3, 0, 0]]), torch.tensor([[True] * 4 + [False] * 2])
+    states, embedded = mean.encode_text(ids, mask)
+    expected = nn.functional.normalize(network.text_projection(states[:, :4].mean(dim=1)), dim=-1)
+    torch.testing.assert_close(embedded, expected)
+    torch.testing.assert_close(mean.match_logits(states, mask), mean.match_head(states[:, :4]).mean(dim=1))
+    patches, image = mean.encode_image(torch.randn(1, 1, 32, 32))
+    expected = nn.functional.normalize(network.image_projection(patches[:, 1:].mean(dim=1)), dim=-1)
+    torch.testing.assert_close(image, expected)
 
 
 def test_embeddings_have_unit_length_and_padding_changes_nothing(network):
@@ -120,7 +146,7 @@ def test_recomputed_activations_give_the_same_gradients(network):
         network.train().zero_grad()
         network.checkpoint_activations(enabled)
         image, _ = network.encode_image(pixels)
-        network.match_logits(network.fuse(image, ids, mask))[:, 1].sum().backward()
+        network.match_logits(network.fuse(image, ids, mask), mask)[:, 1].sum().backward()
         gradients.append({n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():

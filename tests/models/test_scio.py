@@ -44,7 +44,7 @@ def naive(network, tokenizer, negatives, tile, pixels, text):
     with torch.no_grad():
         states, image = network.encode_image(pixels[None])
         _, words = network.encode_text(ids, mask)
-        logits = network.match_logits(network.fuse(states, ids, mask))[0].double()
+        logits = network.match_logits(network.fuse(states, ids, mask), mask)[0].double()
     kept = negatives.ids != pair_ids([tile])[0]
     temperature = network.temperature.item()
 
