@@ -164,7 +164,7 @@ def make_task(folder: str) -> PretrainingTask:
 def measure(arm: str) -> dict[str, float]:
     """Time steps of one arm in this process, and say how much memory they took beyond what was there before."""
     torch.manual_seed(0)
-    tiles = truthful_tiles([0], size_px=512)[: BATCH * 4]
+    tiles = truthful_tiles(BATCH * 4)
     with tempfile.TemporaryDirectory() as folder:
         task = make_task(folder)
     table = corpus_table(tiles, [tile.facts for tile in tiles], "train").to_pandas()

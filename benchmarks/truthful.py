@@ -1,48 +1,63 @@
 """Pairs of simulated tiles and texts whose truth is known word for word, with as much noise as asked for.
 
-Every sub-text states one fact that can be read off the truth: a land cover, a use, a count, a place. Since each fact
-has its own sentences, a sentence can be read back, and it is known of every sub-text, also of one that a model wrote,
-whether it is true.
+A tile is drawn from eight facts and imaged by the scene simulator: its ground, a belt of another land cover along one
+side, and targets of one kind, number, size and place. Every fact can be seen at the size of the tile, so that a text
+that contradicts the image is wrong and not merely unlucky. Each sub-text states one fact in a sentence of its own, so a
+sentence can be read back, and it is known of every sub-text, also of one that a model wrote, whether it is true.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import shapely
 from numpy.typing import NDArray
 from PIL import Image
+from shapely.geometry.base import BaseGeometry
 
 from knowlip.records import CORPUS, SUBTEXTS, conform
-from knowlip.scenes.simulate import LANDCOVER, SimulationSettings, simulate
+from knowlip.scenes.simulate.aircraft import draw_aircraft
+from knowlip.scenes.simulate.canvas import Canvas, Floats, Frame
+from knowlip.scenes.simulate.imaging import image
+from knowlip.scenes.simulate.ships import Ship, draw_ship
+from knowlip.scenes.simulate.structures import Boxes, draw_boxes, draw_tank
+from knowlip.scenes.simulate.surfaces import Illumination
 
-__all__ = ["SENTENCES", "TruthfulTile", "corpus_table", "fact_of", "swapped", "truthful_tiles"]
+__all__ = ["SENTENCES", "Facts", "TruthfulTile", "corpus_table", "fact_of", "swapped", "truthful_tiles"]
 
-TILE_PX = 64
-GSD_M = 4.0
-TARGETS = ("ship", "aircraft", "building", "tank")
-SAME_FACTS = 4
-"""Most tiles that share all eight facts."""
+Facts = tuple[str, ...]
+"""Eight facts, in the order of `SUBTEXTS`."""
 
-_COVERS = ("water", "open", "forest", "built", "paved")
-_COVER_OF = {"water": 0, "grass": 1, "crops": 1, "bare": 1, "forest": 2, "built_up": 3, "paved": 4}
-"""The simulator's land covers, those together that look alike at this size."""
+TILE_PX = 32
+GSD_M = 6.0
+LOOKS = 8.0
+_EXTENT_M = TILE_PX * GSD_M
+_GREY_AT_ONE = 320.0
+"""Grey value of an amplitude of one."""
+
+_GROUNDS = {"water": "calm_water", "concrete": "apron", "grass": "grass", "field": "crop_4"}
+_BELTS = {"forest": "forest", "suburb": "suburb"}
+_QUARTERS = {"north west": (0, 0), "north east": (1, 0), "south west": (0, 1), "south east": (1, 1)}
+_NONE = "none"
 
 SENTENCES: dict[str, dict[str, str]] = {
-    "scene_background": {name: f"mainly {name}" for name in _COVERS},
-    "regional_function": {name: f"{name} area" for name in ("airport", "harbour", "sea", "town", "hamlet", "country")},
-    "terrain_structure": {"plain": "uniform ground", **{f"{name} beside": f"{name} beside" for name in _COVERS}},
-    "target_category": {"none": "no target", **{name: f"{name}s shown" for name in TARGETS}},
-    "target_quantity": {name: f"{name} counted" for name in ("none", "one", "few", "many", "crowd")},
-    "target_location": {
-        "none": "nowhere",
-        **{name: f"{name} part" for name in ("north west", "north east", "south west", "south east", "spread")},
+    "scene_background": {name: f"{name} ground" for name in _GROUNDS},
+    "regional_function": {
+        name: name for name in ("sea", "anchorage", "harbour", "airfield", "depot", "estate", "countryside")
     },
-    "target_structure": {"none": "sizeless", **{name: f"{name} bodies" for name in ("small", "medium", "large")}},
-    "spatial_layout": {name: f"{name} side" for name in ("even", "north", "south", "west", "east")},
+    "terrain_structure": {_NONE: "unbroken terrain", **{name: f"{name} belt" for name in _BELTS}},
+    "target_category": {
+        _NONE: "untouched",
+        **{name: f"{name} shown" for name in ("ships", "aircraft", "tanks", "buildings")},
+    },
+    "target_quantity": {_NONE: "zero", **{name: name for name in ("one", "three")}},
+    "target_location": {_NONE: "nowhere", **{name: name for name in _QUARTERS}},
+    "target_structure": {_NONE: "bare", **{name: f"{name} bodies" for name in ("tall", "flat")}},
+    "spatial_layout": {_NONE: "even layout", **{name: f"{name} side" for name in ("north", "south", "west", "east")}},
 }
 """The facts of each kind of sub-text, and the sentence that states each."""
 
@@ -52,49 +67,52 @@ class TruthfulTile:
     """A simulated tile and what is true of it.
 
     Attributes:
-        tile_id: Scene and place in it.
+        tile_id: Seed and number.
         view: The picture, 8 bit, as PNG.
-        facts: The eight facts, in the order of `SUBTEXTS`.
+        facts: What it shows.
     """
 
     tile_id: str
     view: bytes
-    facts: tuple[str, ...]
+    facts: Facts
 
 
-def truthful_tiles(seeds: Sequence[int], *, size_px: int = 1024) -> list[TruthfulTile]:
-    """Simulate scenes of every kind, cut them, and state each tile's facts; of tiles that look alike only some stay.
+def truthful_tiles(count: int, *, seed: int = 0, distinct: bool = False) -> list[TruthfulTile]:
+    """Simulate tiles.
 
     Args:
-        seeds: One scene of each kind a seed.
-        size_px: Pixels a side of a scene.
+        count: How many.
+        seed: Decides them; the first ones of a longer list are the same.
+        distinct: No two with the same facts.
     """
-    kept: list[TruthfulTile] = []
-    alike: dict[tuple[str, ...], int] = {}
-    for seed in seeds:
-        for kind in ("airport", "port", "city", "sea", "countryside"):
-            settings = SimulationSettings(
-                kind=kind, gsd_m=GSD_M, looks=16, size_px=(size_px, size_px), seed=seed, sensor="Gaofen-3"
-            )
-            for tile in _tiles(settings):
-                alike[tile.facts] = alike.get(tile.facts, 0) + 1
-                if alike[tile.facts] <= SAME_FACTS * len(seeds):
-                    kept.append(tile)
-    return kept
+    tiles: list[TruthfulTile] = []
+    seen: set[Facts] = set()
+    random = np.random.default_rng(seed)
+    illumination = Illumination(wavelength_m=0.0555, incidence_deg=38.0, polarisation="HH")
+    while len(tiles) < count:
+        facts = _drawn_facts(random)
+        canvas = _drawn(facts, random)
+        if canvas is None or (distinct and facts in seen):
+            continue  # so many of that size have no room there
+        seen.add(facts)
+        amplitude, _ = image(canvas, illumination, LOOKS)
+        grey = np.clip(amplitude * _GREY_AT_ONE, 1, 255).astype(np.uint8)
+        tiles.append(TruthfulTile(f"simulated-{seed}-{len(tiles):05d}", _png(grey), facts))
+    return tiles
 
 
-def corpus_table(tiles: Sequence[TruthfulTile], facts: Sequence[Sequence[str]], split: str) -> pa.Table:
-    """Return the pairs as rows of a corpus; the facts of a tile may be others than its true ones."""
+def corpus_table(tiles: Sequence[TruthfulTile], stated: Iterable[Facts], split: str) -> pa.Table:
+    """Return the pairs as rows of a corpus; what is stated of a tile may differ from its facts."""
     rows = []
-    for tile, stated in zip(tiles, facts, strict=True):
-        texts = {kind: SENTENCES[kind][fact] for kind, fact in zip(SUBTEXTS, stated, strict=True)}
+    for tile, facts in zip(tiles, stated, strict=True):
+        texts = {kind: SENTENCES[kind][fact] for kind, fact in zip(SUBTEXTS, facts, strict=True)}
         rows.append(
             {"tile_id": tile.tile_id, "scale": "S", "place": "simulated", "split": split, "view": tile.view, **texts}
         )
     return conform(pa.Table.from_pylist(rows, CORPUS), CORPUS, where="truthful pairs")
 
 
-def swapped(tiles: Sequence[TruthfulTile], share: float, seed: int) -> tuple[list[tuple[str, ...]], NDArray[np.bool_]]:
+def swapped(tiles: Sequence[TruthfulTile], share: float, seed: int) -> tuple[list[Facts], NDArray[np.bool_]]:
     """Swap a share of the sub-texts with another tile's.
 
     Returns:
@@ -117,90 +135,86 @@ def fact_of(kind: str, text: str) -> str | None:
     return next((fact for fact, sentence in SENTENCES[kind].items() if words == sentence), None)
 
 
-def _tiles(settings: SimulationSettings) -> Iterator[TruthfulTile]:
-    scene = simulate(settings)
-    grey = np.clip(scene.amplitude * 320.0, 1, 255).astype(np.uint8)
-    objects = [
-        (one["properties"]["class"], *one["properties"]["centre_px"], float(one["properties"]["length_m"] or 0.0))
-        for one in scene.features
-    ]
-    kinds = np.array([one[0].replace("storage_", "") for one in objects], dtype=object)
-    places = np.array([one[1:] for one in objects], dtype=np.float64).reshape(-1, 3)
-    cells = (places[:, :2] // TILE_PX).astype(np.int64)
-    for row in range(grey.shape[0] // TILE_PX):
-        for column in range(grey.shape[1] // TILE_PX):
-            window = np.s_[row * TILE_PX : (row + 1) * TILE_PX, column * TILE_PX : (column + 1) * TILE_PX]
-            here = (cells[:, 1] == row) & (cells[:, 0] == column)
-            inside = places[here] - [column * TILE_PX, row * TILE_PX, 0.0]
-            facts = _facts(scene.landcover[window], kinds[here], inside)
-            yield TruthfulTile(f"{settings.kind}-{settings.seed}-{row:02d}-{column:02d}", _png(grey[window]), facts)
-
-
-def _facts(codes: NDArray[np.uint8], kinds: NDArray[np.object_], places: NDArray[np.float64]) -> tuple[str, ...]:
-    names = _COVERS
-    cover = np.array([_COVER_OF.get(LANDCOVER.get(code, ""), 1) for code in range(max(LANDCOVER) + 1)])[codes]
-    shares = np.bincount(cover.ravel(), minlength=len(names)) / cover.size
-    first, second = np.argsort(-shares, kind="stable")[:2]
-    target = np.isin(kinds, TARGETS)
-    found, where = kinds[target], places[target]
-    counts = {kind: int((found == kind).sum()) for kind in TARGETS}
-    mixed = shares[second] >= 0.1
-    return (
-        names[first],
-        _function(dict(zip(names, shares, strict=True)), kinds, counts),
-        f"{names[second]} beside" if mixed else "plain",
-        max(counts, key=lambda kind: counts[kind]) if len(found) else "none",
-        _quantity(len(found)),
-        _location(where),
-        _size(where),
-        _side(cover == second) if mixed else "even",
+def _drawn_facts(random: np.random.Generator) -> Facts:
+    """Draw facts that go together: ships on water, other targets on land."""
+    ground = str(random.choice(list(_GROUNDS), p=[0.31, 0.23, 0.23, 0.23]))
+    belt = str(random.choice([_NONE, *_BELTS], p=[0.25, 0.375, 0.375]))
+    side = _NONE if belt == _NONE else str(random.choice(["north", "south", "west", "east"]))
+    targets = ("ships",) if ground == "water" else ("aircraft", "tanks", "buildings")
+    category = _NONE if random.random() < 0.14 else str(random.choice(targets))
+    if category == _NONE:
+        function = "sea" if ground == "water" else "countryside"
+        return ground, function, belt, _NONE, _NONE, _NONE, _NONE, side
+    function = {"aircraft": "airfield", "tanks": "depot", "buildings": "estate"}.get(
+        category, "anchorage" if belt == _NONE else "harbour"
     )
+    structure = "tall" if category in ("tanks", "buildings") else "flat"
+    quantity, location = str(random.choice(["one", "three"])), str(random.choice(list(_QUARTERS)))
+    return ground, function, belt, category, quantity, location, structure, side
 
 
-def _function(shares: Mapping[str, float], kinds: NDArray[np.object_], counts: Mapping[str, int]) -> str:
-    if counts["aircraft"] or np.isin(kinds, ("runway", "taxiway", "apron")).any():
-        return "airport"
-    if shares["water"] > 0.9:
-        return "sea"
-    if shares["water"] > 0.1 and shares["paved"] + shares["built"] > 0.1:
-        return "harbour"
-    if shares["built"] > 0.25 or counts["building"] > 12:
-        return "town"
-    return "hamlet" if counts["building"] else "country"
+def _drawn(facts: Facts, random: np.random.Generator) -> Canvas | None:
+    """Draw a tile, or nothing where its targets find no room."""
+    ground, _, belt, category, quantity, location, _, side = facts
+    frame = Frame(TILE_PX, TILE_PX, GSD_M, look=(0.98, -0.2), incidence_deg=38.0)
+    canvas = Canvas(frame, int(random.integers(2**31)), _GROUNDS[ground])
+    free = frame.box.buffer(-6.0)
+    if belt != _NONE:
+        strip = _strip(side, _EXTENT_M * random.uniform(0.25, 0.3))
+        canvas.paint(strip, _BELTS[belt])
+        free = free.difference(strip.buffer(3.0))
+    if category == _NONE:
+        return canvas
+    east, south = (_EXTENT_M / 2 * step for step in _QUARTERS[location])
+    quarter = shapely.box(east, south, east + _EXTENT_M / 2, south + _EXTENT_M / 2)
+    area = quarter.intersection(free.buffer(-_REACH_M[category]))
+    return canvas if _filled(canvas, category, 1 if quantity == "one" else 3, area, random) else None
 
 
-def _quantity(count: int) -> str:
-    for name, most in (("none", 0), ("one", 1), ("few", 4), ("many", 12)):
-        if count <= most:
-            return name
-    return "crowd"
+_REACH_M = {"ships": 18.0, "aircraft": 18.0, "tanks": 12.0, "buildings": 14.0}
+"""How far a target's middle stays from the belt and the edge."""
 
 
-def _location(places: NDArray[np.float64]) -> str:
-    if not len(places):
-        return "none"
-    east, south = places[:, 0] >= TILE_PX / 2, places[:, 1] >= TILE_PX / 2
-    counts = np.bincount(2 * south + east, minlength=4)
-    if counts.max() < 0.6 * len(places):
-        return "spread"
-    return ("north west", "north east", "south west", "south east")[int(counts.argmax())]
+def _strip(side: str, depth_m: float) -> BaseGeometry:
+    far = _EXTENT_M - depth_m
+    corners = {
+        "north": (0, 0, _EXTENT_M, depth_m),
+        "south": (0, far, _EXTENT_M, _EXTENT_M),
+        "west": (0, 0, depth_m, _EXTENT_M),
+        "east": (far, 0, _EXTENT_M, _EXTENT_M),
+    }
+    return shapely.box(*corners[side])
 
 
-def _size(places: NDArray[np.float64]) -> str:
-    if not len(places):
-        return "none"
-    longest = places[:, 2].max()
-    return "small" if longest < 30 else "medium" if longest < 80 else "large"
+def _filled(canvas: Canvas, category: str, wanted: int, area: BaseGeometry, random: np.random.Generator) -> bool:
+    """Put so many targets with their middles in an area; tell whether they all found room."""
+    if area.is_empty:
+        return False
+    x0, y0, x1, y1 = area.bounds
+    drawn = 0
+    for _ in range(40 * wanted):
+        if drawn == wanted:
+            break
+        middle = random.uniform(0, 1, 2) * (x1 - x0, y1 - y0) + (x0, y0)
+        if area.contains(shapely.Point(middle)):
+            drawn += _target(canvas, category, middle, random)
+    return drawn == wanted
 
 
-def _side(mask: NDArray[np.bool_]) -> str:
-    rows, columns = np.nonzero(mask)
-    down, right = rows.mean() / TILE_PX - 0.5, columns.mean() / TILE_PX - 0.5
-    if max(abs(down), abs(right)) < 0.08:
-        return "even"
-    if abs(down) > abs(right):
-        return "south" if down > 0 else "north"
-    return "east" if right > 0 else "west"
+def _target(canvas: Canvas, category: str, middle: Floats, random: np.random.Generator) -> bool:
+    heading = float(random.uniform(0, 360))
+    if category == "ships":
+        length = float(random.uniform(55, 70))
+        ship = Ship("general_cargo", length, length / 4.5)
+        return draw_ship(canvas, ship, middle, heading, random, state="anchored", gap_m=4.0)
+    if category == "aircraft":
+        return draw_aircraft(canvas, "A330", middle, heading, random, state="parked")
+    if category == "tanks":
+        return draw_tank(canvas, middle, float(random.uniform(34, 40)), float(random.uniform(14, 18)), random)
+    length = float(random.uniform(38, 46))
+    width, height = length * float(random.uniform(0.5, 0.7)), float(random.uniform(10, 14))
+    block = Boxes.one(middle, length, width, height, heading, "block")
+    return canvas.take(shapely.polygons(block.corners())[0], 4.0) and draw_boxes(canvas, block, random) == 1
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
