@@ -260,6 +260,8 @@ class LlmServer:
         return web.json_response({"object": "list", "data": found, "has_more": False})
 
     async def poll_batch(self, request: web.Request) -> web.Response:
+        if request.match_info["batch"] not in self.batches:
+            return error(404, "no such batch")
         batch = self.batches[request.match_info["batch"]]
         batch["polls"] += 1
         if batch["status"] == "in_progress" and batch["polls"] >= self.batch_polls:

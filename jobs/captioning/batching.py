@@ -15,7 +15,7 @@ from jobs.captioning.replays import Work
 from jobs.captioning.streaming import Access, journal_of
 from knowlip.captioning.asking import Retry
 from knowlip.captioning.batch_api import BatchApi, BatchState
-from knowlip.captioning.batches import Answer, Batch, BatchRequest, answers, open_batches
+from knowlip.captioning.batches import FOLDER, Answer, Batch, BatchRequest, answers, open_batches
 from knowlip.captioning.budget import Budget, Hold, Verdict
 from knowlip.captioning.dialect import Dialect
 from knowlip.captioning.gate import EndpointError, Turnstile
@@ -213,7 +213,7 @@ class Waves:
     def _collect_one(self) -> None:
         """Wait until a batch ends, and take what came of it."""
         while True:
-            states = {name: self.api.state(batch.batch_id) for name, (batch, _) in self._open.items()}
+            states = {name: self._state(batch) for name, (batch, _) in self._open.items()}
             self._tell(states)
             ended = [name for name, state in states.items() if state.ended]
             for name in ended:
@@ -221,6 +221,17 @@ class Waves:
             if ended:
                 return
             time.sleep(self.settings.poll_s)
+
+    def _state(self, batch: Batch) -> BatchState:
+        """Ask how a batch stands; one that is not known there may be another account's, so it is not paid for anew."""
+        try:
+            return self.api.state(batch.batch_id)
+        except EndpointError as error:
+            if error.code != "status_404":
+                raise
+            ledger = self.work.workspace.uri(*FOLDER, f"{batch.name}.json")
+            fix = f"use the key that handed it in; if it is gone for good, remove {ledger}"
+            raise EndpointError(f"batch {batch.batch_id} is not known there", where=error.where, fix=fix) from error
 
     def _tell(self, states: dict[str, BatchState]) -> None:
         done, total = sum(state.done for state in states.values()), sum(state.total for state in states.values())

@@ -72,9 +72,13 @@ def test_batches_under_way_are_taken_up_by_the_next_run(tiled: Workspace, server
     with pytest.raises(EndpointError, match="status 400"):
         caption(settings(tiled, server))
     (ledger,) = tiled.files("captions", "_batches", suffix=".json")
-    values = json.loads(tiled.read_bytes("captions", "_batches", ledger))
+    place = ("captions", "_batches", ledger)
+    values = json.loads(tiled.read_bytes(*place))
+    tiled.write_bytes(json.dumps(values | {"batch_id": "of-another-account"}).encode(), *place)
+    with pytest.raises(EndpointError, match=f"of-another-account is not known there.*{ledger}"):
+        caption(settings(tiled, server))
     # A kill between handing in and noting the endpoint's name leaves this; the endpoint knows ours.
-    tiled.write_bytes(json.dumps(values | {"batch_id": ""}).encode(), "captions", "_batches", ledger)
+    tiled.write_bytes(json.dumps(values | {"batch_id": ""}).encode(), *place)
     server.fetch_fails = False
     assert caption(settings(tiled, server)).counts["captions"] == TILES
     assert set(server.asked.values()) == {1}

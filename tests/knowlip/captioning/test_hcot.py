@@ -7,7 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from knowlip.captioning import OUTPUT_SCHEMA, Caption, Request, TileFacts, instruction, measure, prompt_digest, system
+from knowlip.captioning import (
+    OUTPUT_SCHEMA,
+    Caption,
+    Request,
+    TileFacts,
+    hcot,
+    instruction,
+    measure,
+    prompt_digest,
+    system,
+)
 from knowlip.errors import DataError
 from knowlip.records import FAMILIES, LAYERS, SUBTEXTS
 from tests.builders import png, speckled, tile_row
@@ -80,3 +90,19 @@ def test_the_output_schema_is_closed_and_complete() -> None:
     assert OUTPUT_SCHEMA["additionalProperties"] is False
     assert set(OUTPUT_SCHEMA["properties"]["reasoning"]["required"]) == set(LAYERS)
     assert "SAR" in system()
+
+
+def test_an_edited_prompt_changes_the_keys_of_what_it_speaks_of_and_no_others(
+    monkeypatch: pytest.MonkeyPatch, tiles_to_ask: list[Request]
+) -> None:
+    requests = [replace(tiles_to_ask[0], family=family) for family in FAMILIES]
+    before = [prompt_digest(request, model="m") for request in requests]
+    read = hcot._text
+    edit = "## marine_target\nShips are bright"
+    assert edit in read("sar_theory")
+    monkeypatch.setattr(hcot, "_text", lambda name: read(name).replace(edit, "## marine_target\nVessels are bright"))
+    hcot._sections.cache_clear()
+    after = [prompt_digest(request, model="m") for request in requests]
+    hcot._sections.cache_clear()
+    changed = [family for family, old, new in zip(FAMILIES, before, after, strict=True) if old != new]
+    assert changed == ["marine_target"]
