@@ -233,7 +233,7 @@ def served(workspace: Workspace) -> Iterator[str]:
 
     # Ray's processes are forked and replaced at once, which is safe whatever lancedb's threads are doing.
     warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
-    ray.init(num_cpus=4, logging_level="ERROR", log_to_driver=False)
+    ray.init(address="local", num_cpus=4, logging_level="ERROR", log_to_driver=False)
     port = _free_port()
     quiet = {"log_level": "ERROR", "enable_access_log": False}
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port}, logging_config=quiet)

@@ -6,7 +6,9 @@ from typing import Any
 
 import shapely
 import shapely.geometry
-from fastapi import Request, Response
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from knowlip.archive import Entry
 from knowlip.geography import nearest_place
@@ -18,10 +20,14 @@ GEOJSON = "application/geo+json"
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
-class GeoJSON(Response):
-    """A response whose body is GeoJSON."""
+class GeoJSON(JSONResponse):
+    """A response whose body is GeoJSON; as a JSON response, the OpenAPI document gives it the schema of its model."""
 
     media_type = GEOJSON
+
+    def render(self, content: BaseModel) -> bytes:
+        """Return the body."""
+        return content.model_dump_json().encode()
 
 
 def feature(entry: Entry, request: Request, **scores: float) -> Feature:

@@ -62,7 +62,7 @@ def search_routes(services: Services) -> APIRouter:
         )
         kept = [one for one in found if one.hit.entry.tile_id != asked.like][: asked.k]
         features = [feature(one.hit.entry, request, **one.scores) for one in kept]
-        return GeoJSON(FeatureCollection(features=features).model_dump_json())
+        return GeoJSON(FeatureCollection(features=features))
 
     return routes
 

@@ -51,6 +51,6 @@ def tile_routes(services: Services) -> APIRouter:
     @routes.get("/v1/tiles/{tile_id}", response_model=Feature, response_class=GeoJSON)
     async def tile(tile_id: PathTile, request: Request) -> Response:
         """Return what is known of a tile."""
-        return GeoJSON(feature(await there(index.entry, tile_id), request).model_dump_json())
+        return GeoJSON(feature(await there(index.entry, tile_id), request))
 
     return routes

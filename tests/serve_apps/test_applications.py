@@ -71,6 +71,13 @@ def test_the_routes_follow_from_the_deployments():
         assert set(build_gateway(services).openapi()["paths"]) == expected
 
 
+def test_answers_in_geojson_are_described_by_their_models():
+    document = build_gateway(Services(encoder=object(), index=object())).openapi()
+    for path, method, model in (("/v1/search", "post", "FeatureCollection"), ("/v1/tiles/{tile_id}", "get", "Feature")):
+        content = document["paths"][path][method]["responses"]["200"]["content"]
+        assert content == {"application/geo+json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
+
+
 def test_the_shipped_configuration_is_valid():
     config = ServeDeploySchema.model_validate(yaml.safe_load(CONFIG.read_text()))
     assert config.http_options.host == "127.0.0.1"
