@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import socket
@@ -125,6 +126,15 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     with reader.leaving_open(shown.replace(HEAD, started), f"http://127.0.0.1:{ports['8265']}/api/version"):
         yield reader
     shutil.rmtree(state, ignore_errors=True)
+
+
+def test_the_measured_table_is_the_newest_figures():
+    """`python scripts/measured.py` was run after the last benchmark."""
+    script = runpy.run_path(str(ROOT / "scripts" / "measured.py"))
+    readme, figures = (ROOT / name for name in ("README.md", "benchmarks/results.jsonl"))
+    assert script["rewritten"](readme.read_text(), figures.read_text()) == readme.read_text()
+    missed = {"benchmark": "b", "metric": "m", "value": 2.0, "target": 1.0, "better": "lower"}
+    assert "| 2 | ≤ 1 | missed |" in script["table"]([missed])
 
 
 def test_the_blocks_are_found():
