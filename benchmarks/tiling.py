@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import cProfile
 import json
+import logging
 import multiprocessing
 import os
 import pstats
@@ -188,7 +189,8 @@ def whole_job(cpus: int, scene: Path) -> dict[str, float]:
 
     from jobs.tile import TileSettings, tile
 
-    ray.init(num_cpus=cpus, logging_level="WARNING", include_dashboard=False)
+    ray.init(address="local", num_cpus=cpus, logging_level=logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         small = write_scene(Path(folder) / "warm.tif", ground(4096, 4096, seed=2), PROFILES["plain"])
         tile(TileSettings(workspace=f"{folder}/warm", scenes={"paths": (str(small),)}))
@@ -231,7 +233,7 @@ def all_cores(folder: Path) -> None:
     for _ in range(JOB_ROUNDS):
         for cpus, made in runs.items():
             command = [sys.executable, __file__, "--job", str(cpus), str(scene)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
             made.append(json.loads(done.stdout.splitlines()[-1]))
             print(f"{cpus} CPU: {made[-1]}")
     best = {cpus: min(run["seconds"] for run in made) for cpus, made in runs.items()}
