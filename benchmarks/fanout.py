@@ -136,7 +136,11 @@ def bare(address: str) -> np.ndarray:
 
     async def run() -> None:
         client = openai.AsyncOpenAI(
-            base_url=settings.base_url, api_key="none", max_retries=0, http_client=openai.DefaultAioHttpClient()
+            base_url=settings.base_url,
+            api_key="none",
+            timeout=settings.timeout_s,
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(),
         )
         left = iter(range(BARE_CALLS))
 
