@@ -159,7 +159,7 @@ def a_second(came: np.ndarray) -> float:
     """Arrivals a second, without the first and the last twentieth."""
     edge = len(came) // 20
     middle = np.sort(came)[edge : len(came) - edge]
-    return (len(middle) - 1) / (middle[-1] - middle[0])
+    return float((len(middle) - 1) / (middle[-1] - middle[0]))
 
 
 def main() -> None:
@@ -171,7 +171,7 @@ def main() -> None:
     rates = {"ideal": IDEAL_A_SECOND, "bare asyncio + openai": a_second(alone), "jobs.caption": a_second(ours)}
     for name, rate in rates.items():
         print(f"{name:24s} {rate:6.1f} requests a second")
-    whole = (len(ours) - 1) / (ours.max() - ours.min())
+    whole = float((len(ours) - 1) / (ours.max() - ours.min()))
     detail = {"a_second": rates, "whole_run_a_second": whole, "in_flight": IN_FLIGHT, "actors": 2}
     record("fanout", "of_ideal_64", a_second(ours) / IDEAL_A_SECOND, target=0.9, detail=detail)
     record("fanout", "of_bare_client_64", a_second(ours) / a_second(alone), target=0.9, detail=detail)
