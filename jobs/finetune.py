@@ -1,30 +1,31 @@
-"""Fine-tune: a checkpoint on a downstream task (sections 4.3 and 4.4)."""
+"""Fine-tune: a checkpoint on any downstream task (sections 4.3 and 4.4)."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Self
 
-import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, model_validator
+from ray.train import UserCallback
 
 from jobs.cluster import connected
 from jobs.command import Summary, run
-from jobs.train.data import count, held_in_memory, open_split
+from jobs.train.downstream import DOWNSTREAM, TaskName, TuningSettings, floors, given, make_task
 from jobs.train.folder import RunFolder
+from jobs.train.labelled import Labelled
 from jobs.train.metrics import collect, held_out
 from jobs.train.plan import Plan
 from jobs.train.run import check_batch, fit
 from jobs.train.settings import OptimisationSettings, ScalingSettings, TrainSettings
-from knowlip.benchmark.majority import majority_accuracy, ranked_answers
-from knowlip.errors import CheckpointError
-from knowlip.manifest import Manifest, digest, inputs_digest
+from knowlip.benchmark.splits import SplitChoice
+from knowlip.errors import CheckpointError, SettingsError
+from knowlip.manifest import Manifest, digest
 from knowlip.settings import JobSettings
 from knowlip.workspace import Workspace
-from models.tasks import classification, vqa
 
-__all__ = ["FinetuneSettings", "finetune"]
+__all__ = ["FinetuneSettings", "finetune", "tuned"]
 
 
 class FinetuneSettings(JobSettings):
@@ -32,11 +33,22 @@ class FinetuneSettings(JobSettings):
 
     unshaping: ClassVar[frozenset[str]] = JobSettings.unshaping | {"scaling"}
 
-    task: Literal["classification", "vqa"] = "classification"
-    """What is learned; its examples lie in datasets/TASK."""
+    short_flags: ClassVar[dict[str, str]] = {
+        f"--{field.replace('_', '-')}": f"--tuning.{field.replace('_', '-')}"
+        for field in ("start", "image_size", "fit", "backbone", "max_tokens")
+    }
+
+    task: TaskName = "classification"
+    """What is learned."""
+
+    data: str = ""
+    """Name of the data set; its examples lie in datasets/NAME. The task's name by default."""
+
+    split: SplitChoice | None = None
+    """Which of the data set's frozen splits; the one that its examples were written with when left out."""
 
     run: str = ""
-    """Name of the run; its results lie in runs/NAME. The task's name by default."""
+    """Name of the run; its results lie in runs/NAME. The data set's name by default."""
 
     checkpoint: str = "runs/pretrain/checkpoint"
     """Checkpoint folder, in the workspace or anywhere."""
@@ -44,8 +56,8 @@ class FinetuneSettings(JobSettings):
     epochs: int = Field(12, ge=1)
     """Passes over the training split."""
 
-    max_tokens: int = Field(35, ge=8)
-    """Longest question with its answer (VQA)."""
+    tuning: TuningSettings = TuningSettings()
+    """First weights, input, and what is special to the task."""
 
     optimisation: OptimisationSettings = OptimisationSettings(learning_rate=1e-4, warmup_steps=50, schedule="cosine")
     """AdamW and its schedule."""
@@ -56,15 +68,28 @@ class FinetuneSettings(JobSettings):
     scaling: ScalingSettings = ScalingSettings()
     """Workers, ZeRO stage, precision."""
 
+    @model_validator(mode="after")
+    def _belong(self) -> Self:
+        try:
+            given(self.task, self.tuning)
+        except SettingsError as error:
+            raise ValueError(f"{error.where}: {error.what}; {error.fix}") from error
+        return self
+
 
 def finetune(settings: FinetuneSettings) -> Summary:
     """Fine-tune a run, or go on with it, or say that it is done."""
+    return tuned(settings, ())
+
+
+def tuned(settings: FinetuneSettings, callbacks: Sequence[UserCallback]) -> Summary:
+    """Do as `finetune`, and tell some callbacks of every epoch."""
     started, workspace = time.monotonic(), settings.opened()
-    folder, dataset = RunFolder(workspace, settings.run or settings.task), f"datasets/{settings.task}"
-    rows = {split: n for split, n in count(workspace, dataset, ["train", "val"]).items() if n}
+    data = Labelled(workspace, settings.data or settings.task, settings.split)
+    folder, rows = RunFolder(workspace, settings.run or data.name), data.rows()
     check_batch(settings.train, settings.scaling, rows["train"])
     source = _checkpoint(workspace, settings.checkpoint)
-    inputs = {**inputs_digest(workspace, dataset), "checkpoint": _digest(source)}
+    inputs = {**data.inputs(), "checkpoint": _digest(source)}
     manifest = Manifest(artefact=folder.artefact, job="jobs.finetune", settings=settings.shaping(), inputs=inputs)
     if settings.dry_run:
         steps = settings.epochs * max(1, rows["train"] // settings.train.batch_size)
@@ -73,7 +98,7 @@ def finetune(settings: FinetuneSettings) -> Summary:
         done = folder.begin(manifest, overwrite=settings.overwrite)
         if done is not None:
             return Summary("Fine-tuning (done before)", done.counts, where=workspace.uri(folder.artefact))
-        task, columns, floor = _task(settings, workspace, dataset, str(source))
+        task = make_task(settings.task, settings.tuning, data, checkpoint=str(source), seed=settings.train.seed)
         plan = Plan(
             task=task,
             phase=settings.task,
@@ -83,35 +108,18 @@ def finetune(settings: FinetuneSettings) -> Summary:
             train=settings.train,
             scaling=settings.scaling,
             rows=rows,
-            held=held_in_memory(workspace, dataset, settings.scaling.hold_mb),
+            held=data.held(settings.scaling.hold_mb),
             epochs=settings.epochs,
             all_epochs=settings.epochs,
             manifest=manifest.model_dump(mode="json"),
         )
-        splits = {split: open_split(workspace, dataset, split, columns, settings.scaling) for split in rows}
-        folder.publish(fit(plan, splits))
-        metrics = collect(workspace, folder.artefact, {"majority_accuracy": floor} if "val" in rows else {})
-        counts = {**rows, **held_out(metrics, (task.best_metric, "top3", "majority_accuracy"))}
+        kind = DOWNSTREAM[settings.task]
+        splits = {split: data.open(split, kind.columns, settings.scaling) for split in rows}
+        folder.publish(fit(plan, splits, callbacks))
+        metrics = collect(workspace, folder.artefact, floors(settings.task, data))
+        counts = {**rows, **held_out(metrics, kind.shown)}
         folder.complete(manifest, counts, time.monotonic() - started)
     return Summary(f"Fine-tuning {settings.task}", counts, where=workspace.uri(folder.artefact, "checkpoint"))
-
-
-def _task(settings: FinetuneSettings, workspace: Workspace, dataset: str, checkpoint: str) -> tuple[Any, Any, float]:
-    """Make the task, name the columns it reads, and score the most frequent answer."""
-    labelled = settings.task == "classification"
-    table = workspace.read_table(dataset, columns=["split", "kind", "label" if labelled else "answer"])
-    table = table.rename_columns(["split", "kind", "answer"])
-    train, val = (table.filter(pc.field("split") == split).to_pydict() for split in ("train", "val"))
-    if labelled:
-        train["kind"], val["kind"] = ["label"] * len(train["kind"]), ["label"] * len(val["kind"])
-    ranked = ranked_answers(train["kind"], train["answer"])
-    floor = majority_accuracy(ranked, val["kind"], val["answer"])
-    if labelled:
-        classes = tuple(sorted(set(table["answer"].to_pylist())))
-        settings_ = classification.ClassificationSettings(checkpoint=checkpoint, classes=classes)
-        return classification.ClassificationTask(settings_), classification.COLUMNS, floor
-    settings_ = vqa.VqaSettings(checkpoint=checkpoint, answers=ranked, max_tokens=settings.max_tokens)
-    return vqa.VqaTask(settings_), vqa.COLUMNS, floor
 
 
 def _checkpoint(workspace: Workspace, place: str) -> Path:

@@ -51,14 +51,15 @@ class Fitting:
 
     def mask(self, codes_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a mask on the input, by nearest neighbours; 0 beside the image."""
-        height, width = self._extent
+        height, width = self.extent
         resized = Image.fromarray(codes_HW).resize((width, height), Image.Resampling.NEAREST)
         placed = np.zeros((self.size, self.size), np.uint8)
         placed[self.top : self.top + height, self.left : self.left + width] = np.asarray(resized)
         return placed
 
     @property
-    def _extent(self) -> tuple[int, int]:
+    def extent(self) -> tuple[int, int]:
+        """Height and width of the image on the input."""
         return max(1, round(self.shape[0] * self.down)), max(1, round(self.shape[1] * self.right))
 
 

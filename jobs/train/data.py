@@ -52,6 +52,8 @@ def open_split(
     columns: Sequence[str],
     scaling: ScalingSettings,
     revise: Callable[[pa.Table], pa.Table] | None = None,
+    *,
+    only: Sequence[str] | None = None,
 ) -> Dataset:
     """Open a split for the workers.
 
@@ -62,9 +64,11 @@ def open_split(
         columns: Which columns; no others are read.
         scaling: How many workers there are, and what they may hold.
         revise: Changes the rows on the way (the texts, between the phases of SCIO).
+        only: The examples of the split by their ids, where another split than the column's was chosen.
     """
+    chosen = pc.field("split") == split if only is None else pc.field("example_id").isin(list(only))
     if held_in_memory(workspace, artefact, scaling.hold_mb):
-        table = workspace.read_table(artefact, columns=list(columns), where=pc.field("split") == split)
+        table = workspace.read_table(artefact, columns=list(columns), where=chosen)
         table = revise(table) if revise else table
         # One block a worker, of equal length: Ray Data then has nothing to cut and no task to start.
         share = max(1, len(table) // scaling.workers)
@@ -73,5 +77,6 @@ def open_split(
         return ray.data.from_arrow([*(part for part in slices if len(part)), *([rest] if len(rest) else [])])
     paths = [workspace.path(artefact, name) for name in workspace.files(artefact)]
     rows = ray.data.read_parquet(paths, filesystem=workspace.filesystem, partitioning=None)
-    rows = rows.filter(expr=col("split") == split).select_columns(list(columns))
+    there = col("split") == split if only is None else col("example_id").is_in(list(only))
+    rows = rows.filter(expr=there).select_columns(list(columns))
     return rows.map_batches(revise, batch_format="pyarrow", zero_copy_batch=True) if revise else rows

@@ -5,11 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import ray
 from ray.data import Dataset, ExecutionOptions
-from ray.train import Checkpoint, CheckpointConfig, DataConfig, FailureConfig, Result, RunConfig, ScalingConfig
+from ray.train import (
+    Checkpoint,
+    CheckpointConfig,
+    DataConfig,
+    FailureConfig,
+    Result,
+    RunConfig,
+    ScalingConfig,
+    UserCallback,
+)
 from ray.train.torch import TorchTrainer
 from ray.train.v2.api.config import LoggingConfig
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
@@ -21,7 +31,7 @@ from knowlip.errors import DataError, KnowlipError, SettingsError
 __all__ = ["check_batch", "fit", "takes_gpus"]
 
 
-def fit(plan: Plan, datasets: dict[str, Dataset]) -> Checkpoint:
+def fit(plan: Plan, datasets: dict[str, Dataset], callbacks: Sequence[UserCallback] = ()) -> Checkpoint:
     """Train one phase, or go on with it, and return its result.
 
     A phase that was killed, driver and all, goes on from its last checkpoint when it is asked for again.
@@ -29,6 +39,7 @@ def fit(plan: Plan, datasets: dict[str, Dataset]) -> Checkpoint:
     Args:
         plan: The phase.
         datasets: ``train``, and ``val`` where there is a held-out split.
+        callbacks: Are told of every epoch.
 
     Returns:
         A checkpoint with ``state/`` (for the next phase) and ``model/`` (for `models.load`).
@@ -51,9 +62,12 @@ def fit(plan: Plan, datasets: dict[str, Dataset]) -> Checkpoint:
         scaling_config=ScalingConfig(
             num_workers=plan.scaling.workers,
             use_gpu=gpu,
-            resources_per_worker={"CPU": plan.scaling.cpus_per_worker, **({"GPU": 1} if gpu else {})},
+            resources_per_worker={
+                "CPU": plan.scaling.cpus_per_worker,
+                **({"GPU": plan.scaling.gpus_per_worker} if gpu else {}),
+            },
         ),
-        run_config=_run_config(plan),
+        run_config=_run_config(plan, callbacks),
         datasets=datasets,
         # Only the training split is dealt out; the first worker scores the held-out one whole. Order is kept so that a
         # seed decides which rows meet in a batch.
@@ -74,11 +88,11 @@ def takes_gpus(scaling: ScalingSettings) -> bool:
     Raises:
         SettingsError: The settings ask for GPUs that the cluster has not.
     """
-    there = int(ray.cluster_resources().get("GPU", 0))
-    gpu = scaling.gpu == "yes" or (scaling.gpu == "auto" and there >= scaling.workers)
-    if scaling.gpu == "yes" and there < scaling.workers:
+    there, wanted = ray.cluster_resources().get("GPU", 0.0), scaling.workers * scaling.gpus_per_worker
+    gpu = scaling.gpu == "yes" or (scaling.gpu == "auto" and there >= wanted)
+    if scaling.gpu == "yes" and there < wanted:
         raise SettingsError(
-            f"{scaling.workers} workers need as many GPUs, the cluster has {there}",
+            f"{scaling.workers} workers need {wanted:g} GPUs, the cluster has {there:g}",
             where="scaling.gpu",
             fix="lower scaling.workers or set scaling.gpu to auto or no",
         )
@@ -123,7 +137,7 @@ def _enter(config: dict[str, bytes]) -> KnowlipError | None:
     return train_worker(plan)
 
 
-def _run_config(plan: Plan) -> RunConfig:
+def _run_config(plan: Plan, callbacks: Sequence[UserCallback]) -> RunConfig:
     scored = plan.train.keep == "best" and bool(plan.rows.get("val"))
     return RunConfig(
         name=plan.state[-1],
@@ -137,6 +151,7 @@ def _run_config(plan: Plan) -> RunConfig:
             checkpoint_score_order="max" if plan.task.higher_is_better else "min",
         ),
         logging_config=LoggingConfig(log_level="WARNING"),
+        callbacks=list(callbacks),
     )
 
 

@@ -39,6 +39,12 @@ class Schedule:
         if settings.schedule == "exponential":
             # The decay is per epoch: the rate stands still within one.
             return settings.learning_rate * settings.decay ** (step // self.steps_per_epoch)
-        length = max(1, self.epochs * self.steps_per_epoch - settings.warmup_steps)
-        share = 0.5 * (1 + math.cos(math.pi * min(1.0, step / length)))
+        whole = self.epochs * self.steps_per_epoch
+        if settings.schedule == "multistep":
+            passed = sum(step + settings.warmup_steps >= share * whole for share in settings.milestones)
+            return settings.learning_rate * 0.1**passed
+        done = min(1.0, step / max(1, whole - settings.warmup_steps))
+        share = (
+            (1 - done) ** settings.power if settings.schedule == "polynomial" else (1 + math.cos(math.pi * done)) / 2
+        )
         return settings.floor + share * (settings.learning_rate - settings.floor)

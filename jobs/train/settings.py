@@ -24,11 +24,17 @@ class OptimisationSettings(Section):
     warmup_steps: int = Field(3000, ge=0)
     """Optimiser steps over which the rate rises linearly."""
 
-    schedule: Literal["exponential", "cosine", "constant"] = "exponential"
+    schedule: Literal["exponential", "cosine", "polynomial", "multistep", "constant"] = "exponential"
     """How the rate falls after the warm-up."""
 
     decay: float = Field(0.9, gt=0, le=1)
     """Factor an epoch of the exponential schedule."""
+
+    power: float = Field(0.9, gt=0)
+    """Exponent of the polynomial schedule."""
+
+    milestones: tuple[float, ...] = (0.75, 0.92)
+    """Shares of the run after which the multistep schedule falls to a tenth."""
 
     weight_decay: float = Field(0.05, ge=0)
     """Decoupled weight decay; never on norms and biases."""
@@ -83,6 +89,10 @@ class ScalingSettings(Section):
     gpu: Literal["auto", "yes", "no"] = "auto"
     """One GPU a worker: when the cluster has enough, always, or never."""
 
+    gpus_per_worker: float = Field(1.0, gt=0, le=1)
+    """Part of a GPU that a worker holds; below 1 only for runs of one worker, several of which (a sweep's trials) then
+    share a GPU."""
+
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the forward pass; bfloat16 needs GPUs. Weights and moments stay float32."""
 
@@ -100,6 +110,12 @@ class ScalingSettings(Section):
 
     max_failures: int = Field(2, ge=0)
     """Times that lost workers are replaced and training goes on from the last checkpoint."""
+
+    @model_validator(mode="after")
+    def _ranks_on_gpus_of_their_own(self) -> Self:
+        if self.gpus_per_worker < 1 and self.workers > 1:
+            raise ValueError(f"gpus_per_worker {self.gpus_per_worker} needs workers 1: NCCL wants a GPU a rank")
+        return self
 
     @field_validator("zero_stage")
     @classmethod

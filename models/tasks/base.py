@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from knowlip.benchmark.metrics import Record, Scorer
+from knowlip.errors import CheckpointError
 from knowlip.settings import Section
 from models.checkpoint import load, save_checkpoint
 from models.collectives import gather_objects
@@ -31,8 +33,9 @@ class CheckpointSettings(Section):
     checkpoint: str
     """Checkpoint folder that is fine-tuned."""
     start: str = "checkpoint"
-    """First weights: `checkpoint`, `scratch` (the same architecture, at random), or what `Initialisation.vision` takes
-    (`timm:NAME`, a folder or .safetensors file) with the rest at random."""
+    """First weights: `checkpoint`; `scratch` (the same architecture, at random); or an external vision transformer with
+    the rest at random: `timm:NAME`, a folder with timm's config.json and weights (both bring their architecture), or a
+    .safetensors file that fits the checkpoint's tower."""
     image_size: int = Field(0, ge=0, le=4096)
     """Pixels a side of the input, a multiple of the patch; 0 for the checkpoint's. Position embeddings are fitted."""
     fit: Literal["stretch", "pad"] = "stretch"
@@ -99,13 +102,35 @@ def opened(settings: CheckpointSettings) -> KnowlipModel:
     if settings.start != "checkpoint":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            fresh = KnowLIP(model.network.config)
+            fresh = KnowLIP(_architecture(model.network.config, settings.start))
         if settings.start != "scratch":
             initialise(fresh, Initialisation(vision=settings.start))
+        if getattr(fresh.vision, "num_prefix_tokens", 1) != 1:
+            raise CheckpointError(
+                "has not exactly one class token", where=settings.start, fix="name a plain vision transformer"
+            )
         model = replace(model, network=fresh)
     if settings.image_size in (0, model.preprocessing.image_size):
         return model
     return _resized(model, settings.image_size)
+
+
+def _architecture(config: KnowLIPConfig, start: str) -> KnowLIPConfig:
+    """Return the configuration with the vision tower that the weights were trained for, where they name it."""
+    name = start.removeprefix("timm:") if start.startswith("timm:") else _named_in(Path(start))
+    if start == "scratch" or not name:
+        return config
+    values = config.model_dump()
+    values["vision"]["timm_name"] = name
+    return KnowLIPConfig.model_validate(values)
+
+
+def _named_in(folder: Path) -> str:
+    """Return the architecture in a folder's config.json, as timm writes it; nothing where there is none."""
+    try:
+        return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architecture", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def _resized(model: KnowlipModel, size: int) -> KnowlipModel:

@@ -1,4 +1,4 @@
-"""Captioning as a task of the training loop: ITC + ITM + MLM, the whole caption written (section 4.4, Table 5).
+"""Captioning as a task of the training loop: ITC + ITM + MLM, the whole caption written (section 4.4, Table 6).
 
 Shape letters: B batch, L tokens, T written tokens, N patches, D width.
 """
@@ -20,7 +20,11 @@ from models.tasks.described import COLUMNS, DescribedSettings, DescribedTask
 from models.tasks.protocol import Batch
 from models.text import pad
 
-__all__ = ["COLUMNS", "CaptioningSettings", "CaptioningTask"]
+__all__ = ["COLUMNS", "PROMPT", "CaptioningSettings", "CaptioningTask"]
+
+PROMPT = "[MASK]"
+"""What a tuned model is asked with (`KnowlipModel.write`): one gap, which is the whole caption; an empty prompt would
+ask for the eight sub-texts of pretraining."""
 
 
 class CaptioningSettings(DescribedSettings):
@@ -50,7 +54,7 @@ class CaptioningTask(DescribedTask):
         """Return a batch of `DescribedTask`, with `prompt_ids`, `prompt_mask`, `written` and `labels`."""
         batch = super().collate(columns, train=train, generator=generator)
         tokenizer, most = self.model.tokenizer, self.settings.max_tokens
-        prompt_ids, prompt_mask = pad(tokenizer.prompt([""] * len(batch["said"]), most), tokenizer.pad)
+        prompt_ids, prompt_mask = pad(tokenizer.prompt([PROMPT] * len(batch["said"]), most), tokenizer.pad)
         spelled = [ids[: most - 1] for ids in tokenizer.encode(batch["said"])]
         written, _ = pad([[tokenizer.cls, *ids] for ids in spelled], tokenizer.pad)
         labels, _ = pad([[*ids, tokenizer.sep] for ids in spelled], IGNORED)
@@ -69,7 +73,7 @@ class CaptioningTask(DescribedTask):
         """Describe a held-out batch."""
         model = self.model
         image_BND, _ = model.network.encode_image(self._pixels(batch))
-        prompts = model.tokenizer.prompt([""] * len(image_BND), self.settings.max_tokens)
+        prompts = model.tokenizer.prompt([PROMPT] * len(image_BND), self.settings.max_tokens)
         limits = {"max_new_tokens": self.settings.max_tokens, "beams": self.settings.beams}
         written = write_spans(model.network, model.tokenizer, image_BND, prompts, **limits)
         for name, texts, result in zip(batch["example_id"], batch["texts"], written, strict=True):

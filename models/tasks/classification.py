@@ -26,12 +26,12 @@ from models.tasks.protocol import Batch
 from models.tasks.views import read_views
 from models.verbs import KnowlipModel
 
-__all__ = ["COLUMNS", "ClassificationSettings", "ClassificationTask", "Classifier", "load_classifier"]
+__all__ = ["COLUMNS", "Backbone", "ClassificationSettings", "ClassificationTask", "Classifier", "load_classifier"]
 
 COLUMNS = ("example_id", "view", "label")
 """Columns of `datasets/NAME/` that classification reads."""
 
-_CLASSES, _HEAD = "classes.json", "head.safetensors"
+_CLASSES, _HEAD, _BACKBONE = "classes.json", "head.safetensors", "backbone.json"
 
 
 class ClassificationSettings(CheckpointSettings):
@@ -43,6 +43,8 @@ class ClassificationSettings(CheckpointSettings):
     """How training images vary."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the target that is spread over all classes."""
+    backbone: str = ""
+    """A timm network such as `resnet10t`, trained from random weights in the vision tower's place: a floor."""
 
 
 class Classifier(nn.Module):
@@ -66,6 +68,31 @@ class Classifier(nn.Module):
         return self.head(self.vision.forward_features(pixels_BCHW)[:, 0])
 
 
+class Backbone(nn.Module):
+    """Any timm network as a classifier, from random weights.
+
+    Args:
+        name: timm's name.
+        channels: Of the input.
+        classes: C.
+
+    Raises:
+        CheckpointError: timm has no such network.
+    """
+
+    def __init__(self, name: str, channels: int, classes: int) -> None:
+        super().__init__()
+        import timm
+
+        if not timm.is_model(name):
+            raise CheckpointError(f"timm has no {name!r}", where="backbone", fix="name another, such as resnet10t")
+        self.network = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=classes)
+
+    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        """Return logits (B, C)."""
+        return self.network(pixels_BCHW)
+
+
 class ClassificationTask(CheckpointTask):
     """One label an image.
 
@@ -83,25 +110,24 @@ class ClassificationTask(CheckpointTask):
     def __init__(self, settings: ClassificationSettings) -> None:
         super().__init__(settings)
         self._index = {label: index for index, label in enumerate(settings.classes)}
-        self._network: Classifier | None = None
+        self._network: Classifier | Backbone | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel to the workers without the network."""
         return {**super().__getstate__(), "_network": None}
 
     @property
-    def network(self) -> Classifier:
+    def network(self) -> Classifier | Backbone:
         """The network; `build` must have been called."""
         if self._network is None:
             raise RuntimeError("build() the task first")
         return self._network
 
     def build(self) -> nn.Module:
-        """Put a new head on the checkpoint's vision tower."""
-        vision = self.model.network.vision
+        """Put a new head on the checkpoint's vision tower, or make the network that takes its place."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
-            self._network = Classifier(vision, int(vision.num_features), len(self.settings.classes))
+            self._network = _network(self.model, self.settings.backbone, len(self.settings.classes))
         return self._network
 
     def collate(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
@@ -141,15 +167,18 @@ class ClassificationTask(CheckpointTask):
     def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         """Write the checkpoint with the tuned tower, and beside it the head and the names of its classes."""
         super().export(folder, manifest)
-        head = {name: value.detach().cpu().clone() for name, value in self.network.head.state_dict().items()}
+        own = self.network.head if isinstance(self.network, Classifier) else self.network.network
+        head = {name: value.detach().cpu().clone() for name, value in own.state_dict().items()}
         save_file(head, Path(folder) / _HEAD)
+        if self.settings.backbone:
+            (Path(folder) / _BACKBONE).write_text(json.dumps({"timm": self.settings.backbone}), encoding="utf-8")
         (Path(folder) / _CLASSES).write_text(json.dumps(list(self.settings.classes)), encoding="utf-8")
 
     def _forward(self, batch: Batch) -> Tensor:
         return self.network(self._pixels(batch)).float()
 
 
-def load_classifier(folder: str | Path) -> tuple[Classifier, KnowlipModel, tuple[str, ...]]:
+def load_classifier(folder: str | Path) -> tuple[Classifier | Backbone, KnowlipModel, tuple[str, ...]]:
     """Open a fine-tuned classifier: the network, the model it belongs to, and its classes.
 
     Raises:
@@ -161,7 +190,16 @@ def load_classifier(folder: str | Path) -> tuple[Classifier, KnowlipModel, tuple
         classes = tuple(json.loads((folder / _CLASSES).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"no {_CLASSES}", where=str(folder), fix="fine-tune a classifier") from error
-    vision = model.network.vision
-    network = Classifier(vision, int(vision.num_features), len(classes))
-    load_strictly(network.head, read_weights(folder / _HEAD), where=str(folder))
+    named = folder / _BACKBONE
+    backbone = json.loads(named.read_text(encoding="utf-8"))["timm"] if named.exists() else ""
+    network = _network(model, backbone, len(classes))
+    own = network.head if isinstance(network, Classifier) else network.network
+    load_strictly(own, read_weights(folder / _HEAD), where=str(folder))
     return network.eval(), model, classes
+
+
+def _network(model: KnowlipModel, backbone: str, classes: int) -> Classifier | Backbone:
+    if backbone:
+        return Backbone(backbone, model.network.config.vision.channels, classes)
+    vision = model.network.vision
+    return Classifier(vision, int(vision.num_features), classes)

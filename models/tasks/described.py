@@ -1,4 +1,4 @@
-"""Images with descriptions: what retrieval and captioning share (section 4.4, Table 5).
+"""Images with descriptions: what retrieval and captioning share (section 4.4, Table 6).
 
 Shape letters: B batch, H W pixels, L tokens, N patches, D width, E embedding.
 """

@@ -23,6 +23,7 @@ from torch.nn import functional
 from knowlip.benchmark.metrics import segmentation_record, segmentation_scores
 from knowlip.errors import DataError
 from models.augment import Augmentation
+from models.fitting import Fitting
 from models.heads.segmenter import Segmenter, SegmenterConfig
 from models.tasks.base import CheckpointSettings, CheckpointTask
 from models.tasks.protocol import Batch
@@ -93,21 +94,26 @@ class SegmentationTask(CheckpointTask):
     def collate(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
         """Return `pixels` (B, H, W) uint8, `labels` (B, H, W) with −1 where nothing is known, ids and `skipped`.
 
+        Held-out batches have `truths` too: the labels of each image in its own pixels, and `fittings`.
+
         Raises:
             DataError: A mask has another size than its image, or holds an unknown code, or no row can be used.
         """
         settings = self.settings
         augmentation = settings.augmentation if train else None
         views = read_views(columns, self.model.preprocessing, augmentation, generator, fit=settings.fit, still=True)
-        labels = []
-        for place, index in enumerate(views.kept):
-            codes = _decoded(columns["mask"][index], views.fittings[place].shape, str(columns["example_id"][index]))
-            on_input = views.turns[place].image(views.fittings[place].mask(codes))
-            labels.append(self._indices(on_input, str(columns["example_id"][index])))
+        labels, truths, names = [], [], [str(columns["example_id"][index]) for index in views.kept]
+        for name, index, fitting, turn in zip(names, views.kept, views.fittings, views.turns, strict=True):
+            codes = _decoded(columns["mask"][index], fitting.shape, name)
+            labels.append(self._indices(turn.image(fitting.mask(codes)), name))
+            if not train:
+                truths.append(self._indices(codes, name))
         return {
             "pixels": views.pixels,
             "labels": torch.from_numpy(np.stack(labels)),
-            "example_id": [str(columns["example_id"][index]) for index in views.kept],
+            "truths": truths,
+            "fittings": views.fittings,
+            "example_id": names,
             "skipped": views.skipped,
         }
 
@@ -119,11 +125,11 @@ class SegmentationTask(CheckpointTask):
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> None:
-        """Add the confusion of each image of a held-out batch."""
-        given_BHW = self._logits(batch).argmax(dim=1).cpu().numpy()
-        right_BHW, count = batch["labels"].cpu().numpy(), len(self.settings.classes)
-        for name, given, right in zip(batch["example_id"], given_BHW, right_BHW, strict=True):
-            self._records.append({"example_id": name, **segmentation_record(given, right, count)})
+        """Add the confusion of each image of a held-out batch, in the image's own pixels."""
+        rows = zip(batch["example_id"], self._logits(batch), batch["truths"], batch["fittings"], strict=True)
+        for name, logits_CHW, right, fitting in rows:
+            given = _on_image(logits_CHW, fitting).argmax(dim=0).cpu().numpy()
+            self._records.append({"example_id": name, **segmentation_record(given, right, len(self.settings.classes))})
 
     def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         """Write the checkpoint with the tuned tower, and beside it the head and the names of its classes."""
@@ -144,6 +150,13 @@ class SegmentationTask(CheckpointTask):
                 f"unknown label values {unknown.tolist()}", where=name, fix=f"use {known}, or 0 for unknown"
             )
         return labels
+
+
+def _on_image(logits_CHW: Tensor, fitting: Fitting) -> Tensor:
+    """Return the logits of the input where the image lies, at the image's own size."""
+    height, width = fitting.extent
+    part = logits_CHW[None, :, fitting.top : fitting.top + height, fitting.left : fitting.left + width]
+    return functional.interpolate(part, size=fitting.shape, mode="bilinear", align_corners=False)[0]
 
 
 def _decoded(mask: bytes | None, shape: tuple[int, int], name: str) -> NDArray[np.uint8]:

@@ -31,10 +31,22 @@ def test_cosine_ends_at_the_floor_and_constant_stays() -> None:
     assert constant.rate(110) == 1e-3
 
 
+def test_polynomial_and_multistep_are_those_of_the_downstream_tasks() -> None:
+    settings = {"learning_rate": 1e-3, "warmup_steps": 10, "floor": 0.0}
+    polynomial = Schedule(OptimisationSettings(schedule="polynomial", **settings), steps_per_epoch=10, epochs=11)
+    assert polynomial.rate(10) == 1e-3
+    assert polynomial.rate(60) == pytest.approx(1e-3 * 0.5**0.9)
+    assert polynomial.rate(110) == 0.0
+    steps = Schedule(OptimisationSettings(schedule="multistep", **settings), steps_per_epoch=10, epochs=36)
+    assert [steps.rate(step) for step in (10, 269, 270, 331, 332, 360)] == pytest.approx(
+        [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5]
+    )
+
+
 @given(
     step=st.integers(0, 5000),
     warmup=st.integers(0, 500),
-    shape=st.sampled_from(["exponential", "cosine", "constant"]),
+    shape=st.sampled_from(["exponential", "cosine", "polynomial", "multistep", "constant"]),
 )
 def test_stays_in_its_bounds_and_falls_after_the_warm_up(step: int, warmup: int, shape: str) -> None:
     settings = OptimisationSettings(warmup_steps=warmup, schedule=shape)

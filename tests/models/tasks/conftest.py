@@ -16,6 +16,7 @@ from models.config import KnowLIPConfig, TextConfig, VisionConfig
 from models.knowlip import KnowLIP
 from models.preprocessing import Preprocessing
 from models.text import Tokenizer
+from tests.models.tasks.simulated import simulated_rows
 
 WORDS = ["how many blocks are there one two", "where is the block left right", "what land is it water forest field"]
 
@@ -63,3 +64,28 @@ def block_columns() -> dict[str, np.ndarray]:
             }
         )
     return {name: np.array([row[name] for row in rows], dtype=object) for name in rows[0]}
+
+
+@pytest.fixture(scope="session")
+def simulated_columns() -> dict[str, np.ndarray]:
+    """Eight chips of a simulated airport, with the columns that every task reads."""
+    rows = simulated_rows()
+    columns = {name: np.empty(len(rows), dtype=object) for name in rows[0]}
+    for name, values in columns.items():
+        values[:] = [row[name] for row in rows]
+    return columns
+
+
+@pytest.fixture(scope="session")
+def chip_checkpoint(simulated_columns: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder of random weights whose tokenizer knows the chips' words."""
+    texts = [text for some in simulated_columns["texts"] for text in some]
+    tokenizer = Tokenizer.train([*texts, *simulated_columns["question"], *simulated_columns["answer"]], 300)
+    config = KnowLIPConfig(
+        vision=VisionConfig(image_size=64, patch=8, width=64, depth=2, heads=4),
+        text=TextConfig(width=64, layers=2, heads=4, max_tokens=64, positions=64, dropout=0.0, vocab_size=300),
+        projection=32,
+    ).with_vocabulary(tokenizer.vocab_size)
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("chips") / "checkpoint"
+    return save_checkpoint(folder, KnowLIP(config), tokenizer, Preprocessing(image_size=64), {"made": "in a test"})

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 import models
 from knowlip.errors import CheckpointError, DataError
@@ -86,3 +88,41 @@ def test_an_unknown_label_is_one_clear_line(task: ClassificationTask, block_colu
 def test_a_folder_without_a_head_is_no_classifier(tiny_checkpoint: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no classes\.json"):
         load_classifier(tiny_checkpoint)
+
+
+def test_starts_from_an_external_vision_transformer(
+    tiny_checkpoint: Path, block_columns: Columns, tmp_path: Path
+) -> None:
+    """timm's folder brings its own architecture; a single file must fit the checkpoint's tower."""
+    donor = timm.create_model("test_vit", num_classes=5, img_size=32)
+    (tmp_path / "external").mkdir()
+    save_file(donor.state_dict(), tmp_path / "external" / "model.safetensors")
+    (tmp_path / "external" / "config.json").write_text('{"architecture": "test_vit"}')
+    named = {"checkpoint": str(tiny_checkpoint), "classes": ("one", "two")}
+    task = ClassificationTask(ClassificationSettings(start=str(tmp_path / "external"), **named))
+    network = task.build()
+    assert torch.equal(network.vision.state_dict()["blocks.0.mlp.fc1.weight"], donor.blocks[0].mlp.fc1.weight)
+    assert network.vision.patch_embed.proj.weight.shape[1] == 1
+    task.export(tmp_path / "tuned", {})
+    assert load_classifier(tmp_path / "tuned")[0](torch.zeros(1, 1, 32, 32)).shape == (1, 2)
+    misfit = ClassificationSettings(start=str(tmp_path / "external" / "model.safetensors"), **named)
+    with pytest.raises(CheckpointError, match="weights do not fit"):
+        ClassificationTask(misfit).build()
+
+
+def test_starts_from_scratch_and_from_another_size(tiny_checkpoint: Path, block_columns: Columns) -> None:
+    named = {"checkpoint": str(tiny_checkpoint), "classes": ("one", "two", "none")}
+    task = ClassificationTask(ClassificationSettings(start="scratch", image_size=64, fit="pad", seed=4, **named))
+    network = task.build()
+    batch = task.collate(block_columns, train=False, generator=generator())
+    assert batch["pixels"].shape == (8, 64, 64)
+    assert (batch["pixels"][:, :16] == 0).all()  # at native scale: what lies beside the image is no data
+    assert torch.isfinite(task.losses(batch)["cross_entropy"])
+    tuned = ClassificationTask(ClassificationSettings(**named)).build()
+    assert not torch.equal(network.vision.blocks[0].mlp.fc1.weight, tuned.vision.blocks[0].mlp.fc1.weight)
+
+
+def test_an_unknown_backbone_is_one_clear_line(tiny_checkpoint: Path) -> None:
+    settings = ClassificationSettings(checkpoint=str(tiny_checkpoint), classes=("one", "two"), backbone="resnot")
+    with pytest.raises(CheckpointError, match=r"backbone: timm has no 'resnot'; name another"):
+        ClassificationTask(settings).build()
