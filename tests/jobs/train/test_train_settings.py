@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from jobs.baseline import BaselineSettings
 from jobs.finetune import FinetuneSettings
 from jobs.pretrain import PretrainSettings
 from jobs.train.deepspeed_config import deepspeed_config, parameter_groups
@@ -66,6 +67,12 @@ def test_every_pretraining_configuration_is_valid(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("finetune-*.yaml")), ids=lambda path: path.stem)
 def test_every_fine_tuning_configuration_is_valid(path: Path) -> None:
     settings = read_settings(FinetuneSettings, ["--config", str(path)], prog="finetune")
+    check_batch(settings.train, settings.scaling, rows=10_000)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("baseline-*.yaml")), ids=lambda path: path.stem)
+def test_every_baseline_configuration_is_valid(path: Path) -> None:
+    settings = read_settings(BaselineSettings, ["--config", str(path)], prog="baseline")
     check_batch(settings.train, settings.scaling, rows=10_000)
 
 
