@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from knowlip.records import SUBTEXTS
 from knowlip.settings import Section
 
 __all__ = [
@@ -69,11 +70,17 @@ class TextConfig(Section):
     """Position embeddings, at least `max_tokens` of them."""
     dropout: Share = 0.1
     """Dropout in states and attention."""
+    subtexts: tuple[str, ...] = SUBTEXTS
+    """Sub-texts that pretraining sees. `target_category`, `target_quantity` and `target_location` alone say what
+    templates over annotations do (the RemoteCLIP way); then set scio.stages to none, for screening looks at all."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        unknown = [name for name in self.subtexts if name not in SUBTEXTS]
+        if unknown or not self.subtexts:
+            raise ValueError(f"subtexts {list(self.subtexts)} must be one or more of {', '.join(SUBTEXTS)}")
         if self.positions < self.max_tokens:
             raise ValueError(f"positions {self.positions} are fewer than max_tokens {self.max_tokens}")
         return self

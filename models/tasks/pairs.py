@@ -95,7 +95,11 @@ class PairBatcher:
         if missing:
             raise DataError(f"columns missing: {', '.join(missing)}", where="corpus", fix="make the corpus again")
         tile_ids = [str(tile) for tile in columns["tile_id"]]
-        texts = [[str(columns[name][index] or "") for name in SUBTEXTS] for index in range(len(tile_ids))]
+        seen = self._config.text.subtexts
+        texts = [
+            [str(columns[name][index] or "") if name in seen else "" for name in SUBTEXTS]
+            for index in range(len(tile_ids))
+        ]
         return tile_ids, texts
 
     def _pixels(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 import models
 from benchmarks.truthful import corpus_table, truthful_tiles
 from knowlip.errors import DataError
 from knowlip.records import SUBTEXTS
 from models.augment import Augmentation
+from models.config import TextConfig
 from models.generation import write_spans
 from models.objectives.mlm import IGNORED
 from models.retrieval import recalls
@@ -101,6 +103,22 @@ def test_noise_is_never_written(settings, columns):
     assert kinds == {-1, 0, 2, 3, 4, 5, 7}
     with pytest.raises(DataError, match="noise_mask"):
         task.collate({**columns, "noise_mask": noisy[:, :3]}, train=True, generator=seeded(0))
+
+
+def test_texts_of_templates_are_a_part_of_the_sub_texts(settings, columns, make_config, tokenizer_folder):
+    kept = ("target_category", "target_quantity", "target_location")
+    config = make_config()
+    fewer = config.model_copy(update={"text": config.text.model_copy(update={"subtexts": kept})})
+    task = PretrainingTask(settings.model_copy(update={"model": fewer}))
+    batch = task.collate(columns, train=True, generator=seeded(0))
+    blank = {name: values if name in (*kept, "tile_id", "view") else values * 0 for name, values in columns.items()}
+    alike = PretrainingTask(settings).collate(blank, train=True, generator=seeded(0))
+    for name in ("ids", "masked_ids", "written", "labels"):
+        assert torch.equal(batch[name], alike[name]), name
+    markers = {task.tokenizer.markers[SUBTEXTS.index(name)] for name in kept}
+    assert {token for token in batch["ids"].flatten().tolist() if token in task.tokenizer.markers} == markers
+    with pytest.raises(ValidationError, match="must be one or more of scene_background"):
+        TextConfig(subtexts=("colours",))
 
 
 def test_near_duplicates_are_known(tokenizer):
