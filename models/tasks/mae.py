@@ -126,8 +126,10 @@ class MaeTask(UnlabelledTask):
         painted_BNP = self._network(pixels_BCHW, order_BN, kept)
         target_BNP = self._network.patches(pixels_BCHW)
         there_BNP = self._network.patches((batch["pixels"] > 0)[:, None].float().expand_as(pixels_BCHW))
-        mean = target_BNP.mean(dim=2, keepdim=True)
-        target_BNP = (target_BNP - mean) / (target_BNP.var(dim=2, keepdim=True) + 1e-6).sqrt()
+        valid_BN1 = there_BNP.sum(dim=2, keepdim=True).clamp(min=1)
+        mean = (target_BNP * there_BNP).sum(dim=2, keepdim=True) / valid_BN1
+        variance = ((target_BNP - mean).square() * there_BNP).sum(dim=2, keepdim=True) / valid_BN1
+        target_BNP = (target_BNP - mean) / (variance + 1e-6).sqrt()
         weight_BNP = there_BNP * torch.ones_like(order_BN).scatter(1, order_BN[:, :kept], 0)[:, :, None]
         square = (painted_BNP.float() - target_BNP).square() * weight_BNP
         return {"reconstruction": square.sum() / weight_BNP.sum().clamp(min=1)}
