@@ -82,22 +82,11 @@ class RunFolder:
 
     def publish(self, checkpoint: Checkpoint) -> None:
         """Copy a checkpoint's model to ``checkpoint/``, which `models.load` opens; it appears whole."""
-        target = self.workspace.path(self.artefact, "checkpoint")
-        source = posixpath.join(checkpoint.path, "model")
-        if not self.workspace.is_local:
-            # Nothing is renamed there, so the file without which no checkpoint opens goes first and comes last.
-            self.workspace.delete(self.artefact, "checkpoint", _OPENS)
-            found = checkpoint.filesystem.get_file_info(pafs.FileSelector(source, recursive=True))
-            names = [posixpath.relpath(info.path, source) for info in found if info.type == pafs.FileType.File]
-            for name in sorted(names, key=lambda name: name == _OPENS):
-                # Not by pyarrow's copy_files, which says nothing of an upload that fails.
-                with checkpoint.filesystem.open_input_stream(posixpath.join(source, name)) as stream:
-                    self.workspace.write_bytes(stream.read(), self.artefact, "checkpoint", name)
-            return
-        draft = f"{target}.{uuid.uuid4().hex[:8]}.partial"
-        self._copy(checkpoint, source, draft)
-        self.workspace.delete(self.artefact, "checkpoint")
-        self.workspace.filesystem.move(draft, target)
+        self._place(checkpoint.filesystem, posixpath.join(checkpoint.path, "model"))
+
+    def adopt(self, part: str) -> None:
+        """Copy the checkpoint of a run that lies within this one (a sweep's trial) to ``checkpoint/``."""
+        self._place(self.workspace.filesystem, self.workspace.path(self.artefact, part, "checkpoint"))
 
     def tidy(self, keep: str) -> None:
         """Delete the training state of all phases but one."""
@@ -112,7 +101,21 @@ class RunFolder:
         whole.write(self.workspace)
         return whole
 
-    def _copy(self, checkpoint: Checkpoint, source: str, target: str) -> None:
-        filesystem = self.workspace.filesystem
-        filesystem.create_dir(target, recursive=True)
-        pafs.copy_files(source, target, source_filesystem=checkpoint.filesystem, destination_filesystem=filesystem)
+    def _place(self, filesystem: pafs.FileSystem, source: str) -> None:
+        """Copy a model's folder to ``checkpoint/``."""
+        target = self.workspace.path(self.artefact, "checkpoint")
+        if not self.workspace.is_local:
+            # Nothing is renamed there, so the file without which no checkpoint opens goes first and comes last.
+            self.workspace.delete(self.artefact, "checkpoint", _OPENS)
+            found = filesystem.get_file_info(pafs.FileSelector(source, recursive=True))
+            names = [posixpath.relpath(info.path, source) for info in found if info.type == pafs.FileType.File]
+            for name in sorted(names, key=lambda name: name == _OPENS):
+                # Not by pyarrow's copy_files, which says nothing of an upload that fails.
+                with filesystem.open_input_stream(posixpath.join(source, name)) as stream:
+                    self.workspace.write_bytes(stream.read(), self.artefact, "checkpoint", name)
+            return
+        draft = f"{target}.{uuid.uuid4().hex[:8]}.partial"
+        self.workspace.filesystem.create_dir(draft, recursive=True)
+        pafs.copy_files(source, draft, source_filesystem=filesystem, destination_filesystem=self.workspace.filesystem)
+        self.workspace.delete(self.artefact, "checkpoint")
+        self.workspace.filesystem.move(draft, target)

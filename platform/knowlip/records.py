@@ -25,6 +25,7 @@ __all__ = [
     "SPLITS",
     "SUBTEXTS",
     "TILES",
+    "TRIALS",
     "VERDICTS",
     "conform",
 ]
@@ -246,6 +247,19 @@ METRICS = pa.schema(
     ]
 )
 """`runs/NAME/metrics.parquet`: one row a figure."""
+
+TRIALS = pa.schema(
+    [
+        _field("trial", pa.int32(), "in the order in which they were drawn, from 0", nullable=False),
+        _field("status", pa.string(), "finished, stopped (given up by the scheduler) or failed", nullable=False),
+        _field("epoch", pa.int32(), "epochs done"),
+        _field("value", pa.float64(), "what it reached; of a finished trial its best epoch's"),
+        _field("seconds", pa.float64(), "how long it took, of its last start"),
+        _field("error", pa.string(), "why it failed"),
+        _field("settings", pa.string(), "JSON: dotted names of settings of jobs.finetune, and their values"),
+    ]
+)
+"""`runs/NAME/trials.parquet`: one row a trial of a sweep."""
 
 
 RESULTS = pa.schema(

@@ -1,4 +1,4 @@
-"""The sections of the workspace's report; each is there only where its artefact is."""
+"""The sections of reports; those of the workspace's are there only where their artefact is."""
 
 from knowlip.reporting.sections.answers import answers_section
 from knowlip.reporting.sections.benchmark import benchmark_section
@@ -8,6 +8,7 @@ from knowlip.reporting.sections.rejected import rejected_section
 from knowlip.reporting.sections.runs import run_sections
 from knowlip.reporting.sections.scio import scio_section
 from knowlip.reporting.sections.search import search_section
+from knowlip.reporting.sections.sweep import sweep_section
 from knowlip.reporting.sections.tiles import tiles_section
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "run_sections",
     "scio_section",
     "search_section",
+    "sweep_section",
     "tiles_section",
 ]
