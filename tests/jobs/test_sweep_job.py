@@ -181,5 +181,5 @@ def test_a_sweep_whose_driver_is_killed_goes_on(workspace: Workspace, config: Pa
     assert {path: path.stat().st_mtime_ns for path in done} == done  # what was finished was not done again
     trials = workspace.read_table("runs/sweep-classification", "trials.parquet").to_pylist()
     assert [row["status"] for row in trials] == ["finished"] * 2
-    assert len(list(runs.glob("*/manifest.json"))) == 2
+    assert len(list(runs.glob("*/metrics.parquet"))) == 2
     assert all(row["value"] is not None for row in trials)
