@@ -28,6 +28,8 @@ from knowlip.corpus.revision import Revision
 from knowlip.records import SUBTEXTS, VERDICTS
 from models import KnowLIPConfig, Tokenizer
 from models.augment import Augmentation
+from models.objectives import pair_contrast
+from models.queue import pair_ids
 from models.scio import Negatives, Screening, reconstruct_batch, screen_batch
 from models.tasks.pretraining import PretrainingSettings, PretrainingTask
 from models.text import TokenText
@@ -173,9 +175,6 @@ class Learner:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         tile_ids, pixels, (text,) = self._inputs(row)
         negatives = self._negatives()
-        from models.objectives import pair_contrast
-        from models.queue import pair_ids
-
         losses, scores = [], []
         for variant in (text, *(text.without([kind]) for kind in range(len(SUBTEXTS)))):
             ids = torch.tensor([tokenizer.sequence(variant)])
