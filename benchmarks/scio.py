@@ -47,6 +47,7 @@ MODEL = {
         "queue_warmup_steps": 1_000_000,
         "momentum": 0.9,
         "alpha": 0.0,
+        "hardness": 0.25,
     },
     "mask": {"caption": 0.2, "subtext": 0.35, "word": 0.0, "left_out": 0.15},
 }

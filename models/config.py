@@ -110,6 +110,9 @@ class ContrastConfig(Section):
     """τ is clamped from above here."""
     duplicate_overlap: Share = 0.9
     """Texts that share at least this part of their tokens (Jaccard) are no negatives of one another in matching."""
+    hardness: Share = 1.0
+    """How much similarity decides which negatives matching gets: 1 draws them by it as ALBEF does, 0 by chance. Were
+    contrast perfect, negatives drawn by it would be as true as the pair's own, and matching could learn nothing."""
     negative_group: Annotated[int, Field(ge=0)] = 0
     """Draw negatives within groups of this many rows, so that the loss does not depend on how a batch is split
     over workers and accumulation; 0: within the worker's whole batch."""
@@ -185,7 +188,9 @@ presets: MappingProxyType[str, KnowLIPConfig] = MappingProxyType(
             text=TextConfig(vocab_size=2000, width=128, layers=2, heads=4, max_tokens=256, positions=256, dropout=0.0),
             projection=64,
             pooling="mean",
-            contrast=ContrastConfig(queue_size=512, queue_warmup_steps=60, momentum=0.95, alpha_warmup_steps=60),
+            contrast=ContrastConfig(
+                queue_size=512, queue_warmup_steps=60, momentum=0.95, alpha_warmup_steps=60, hardness=0.25
+            ),
             mask=MaskConfig(left_out=0.15),
         ),
         "small": KnowLIPConfig(

@@ -79,7 +79,8 @@ class PretrainingNetwork(nn.Module):
         self, batch: Mapping[str, Any], image_BND: Tensor, image_BE: Tensor, text_BE: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return logits (B, 2) of the pairs, of hard negative texts, of hard negative images, and their validity."""
-        similarity_BB = (image_BE @ text_BE.T / self.student.temperature).detach()
+        hardness = self.config.contrast.hardness
+        similarity_BB = hardness * (image_BE @ text_BE.T / self.student.temperature).detach()
         allowed_BB, chance_B2 = self._allowed(batch), batch["chance"]
         text_index, text_valid = draw_negatives(similarity_BB, allowed_BB, chance_B2[:, 0])
         image_index, image_valid = draw_negatives(similarity_BB.T, allowed_BB, chance_B2[:, 1])

@@ -141,6 +141,22 @@ def test_the_weights_of_equation_7_scale_the_losses(settings, columns, make_conf
     assert "mlm" not in losses[1]
 
 
+@pytest.mark.parametrize("hardness", [0.0, 1.0])
+def test_hardness_decides_whether_similarity_draws_negatives(settings, columns, make_config, hardness):
+    config = make_config(contrast={"queue_size": 64, "hardness": hardness})
+    task = PretrainingTask(settings.model_copy(update={"model": config}))
+    network = task.build()
+    batch = task.collate(columns, train=False, generator=seeded(0))
+    drawn = []
+    for temperature in (0.5, 0.001):  # at the lower one, the most similar pair is all but certain
+        with torch.no_grad():
+            network.student.log_temperature.fill_(np.log(temperature))
+            states, image = network.student.encode_image(task.preprocessing(list(columns["view"])))
+            _, text = network.student.encode_text(batch["ids"], batch["mask"])
+            drawn.append(network.matching_logits(batch, states, image, text)[1])
+    assert torch.allclose(*drawn) == (hardness == 0.0)
+
+
 def test_groups_of_rows_make_accumulated_losses_equal_one_batch(settings, columns, make_config):
     contrast = {"queue_size": 64, "negative_group": 4}
     task = PretrainingTask(settings.model_copy(update={"model": make_config(contrast=contrast)}))
