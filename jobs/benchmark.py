@@ -1,0 +1,131 @@
+"""Benchmark: fine-tune every row on every task, and stand results beside the paper's (section 4, Tables 4 and 6)."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from jobs.benchmarking.matrix import Case, measure
+from jobs.benchmarking.simulated import SIMULATED, archive, labelled, pretrained
+from jobs.cluster import connected
+from jobs.command import Summary, run
+from jobs.report import ReportSettings, report
+from knowlip.benchmark.card import DatasetCard
+from knowlip.benchmark.results import markdown, matrix
+from knowlip.benchmark.splits import SplitChoice
+from knowlip.errors import SettingsError
+from knowlip.manifest import Manifest, inputs_digest
+from knowlip.settings import JobSettings
+from knowlip.workspace import Workspace
+
+__all__ = ["BenchmarkSettings", "benchmark"]
+
+ARTEFACT = "benchmark"
+_OWN = ("scratch", "ours", "mae", "moco")
+
+
+class BenchmarkSettings(JobSettings):
+    """Fine-tune rows (ours, from scratch, MAE, MoCo v3, any checkpoint) on tasks, and report them beside the paper.
+
+    Every cell is a run of jobs.finetune, so a benchmark that was stopped goes on. Leaves benchmark/results.parquet,
+    benchmark/results.md and report.html.
+    """
+
+    data: tuple[str, ...] = ("simulated",)
+    """`simulated`: an archive with exact truth is made for it; or data sets of the workspace, by name."""
+
+    tasks: tuple[str, ...] = ("all",)
+    """Of the simulated archive's eleven tasks (classification_port, vqa …), or all."""
+
+    rows: tuple[str, ...] = ("scratch", "ours")
+    """What is compared: scratch, ours, mae, moco, or NAME=START with START a folder, .safetensors file or timm:NAME."""
+
+    preset: Literal["tiny", "small", "base", "large"] = "tiny"
+    """Size of the models that are pretrained on the simulated archive."""
+
+    checkpoint: str = ""
+    """Ours, where it is pretrained already: a checkpoint folder."""
+
+    split: SplitChoice | None = None
+    """Which frozen split of the workspace's data sets; without, the one of their column `split`."""
+
+    scenes: int = Field(1, ge=1)
+    """Simulated scenes of each kind."""
+
+    epochs: int = Field(0, ge=0)
+    """Passes over each training split; 0 for each task's own."""
+
+    seeds: int = Field(1, ge=1)
+    """Runs a cell."""
+
+    seed: int = 0
+    """Of the simulated archive, and of the first run."""
+
+    @field_validator("rows")
+    @classmethod
+    def _known(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [row for row in rows if row not in _OWN and "=" not in row]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is neither one of {', '.join(_OWN)} nor NAME=START")
+        return rows
+
+
+def benchmark(settings: BenchmarkSettings) -> Summary:
+    """Run the matrix, and write results and report."""
+    started, workspace = time.monotonic(), settings.opened()
+    names = _names(settings)
+    if settings.dry_run:
+        cells = len(names) * len(settings.rows) * settings.seeds
+        return Summary("Would benchmark", {"tasks": ", ".join(names), "rows": ", ".join(settings.rows), "runs": cells})
+    with workspace.lock(ARTEFACT), connected():
+        if settings.data == ("simulated",):
+            archive(workspace, scenes=settings.scenes, seed=settings.seed)
+        checkpoints = {row: _checkpoint(settings, workspace, row) for row in settings.rows}
+        tables, options = [], {"epochs": settings.epochs, "split": settings.split, "overwrite": settings.overwrite}
+        for name in names:
+            case = _case(settings, workspace, name)
+            for row, checkpoint in checkpoints.items():
+                seeds = range(settings.seed, settings.seed + settings.seeds)
+                tables += [measure(workspace, case, row, checkpoint, seed, **options) for seed in seeds]
+        results = pa.concat_tables(tables)
+        workspace.write_table(results, ARTEFACT, "results.parquet")
+        cells = matrix(results)
+        kinds = dict(zip(results["name"].to_pylist(), results["task"].to_pylist(), strict=True))
+        workspace.write_bytes(markdown(cells, kinds).encode(), ARTEFACT, "results.md")
+        report(ReportSettings(workspace=workspace.root, title="Benchmark", queries=()))
+        inputs = inputs_digest(workspace, *(f"datasets/{data}" for data in sorted(set(results["data"].to_pylist()))))
+        counts = {name: ", ".join(f"{row} {cell}" for row, cell in held.items()) for name, held in cells.items()}
+        manifest = Manifest(artefact=ARTEFACT, job="jobs.benchmark", settings=settings.shaping(), inputs=inputs)
+        manifest.model_copy(update={"counts": counts, "seconds": time.monotonic() - started}).write(workspace)
+    return Summary("Benchmark (per cent)", counts, where=workspace.uri(ARTEFACT))
+
+
+def _names(settings: BenchmarkSettings) -> list[str]:
+    if settings.data != ("simulated",):
+        return list(settings.data)
+    unknown = [name for name in settings.tasks if name not in ("all", *SIMULATED)]
+    if unknown:
+        raise SettingsError(f"unknown task {unknown[0]!r}", where="--tasks", fix=f"use all, or {', '.join(SIMULATED)}")
+    return list(SIMULATED) if "all" in settings.tasks else list(settings.tasks)
+
+
+def _checkpoint(settings: BenchmarkSettings, workspace: Workspace, row: str) -> str:
+    if settings.checkpoint and row not in ("mae", "moco"):
+        return settings.checkpoint
+    if settings.data == ("simulated",):
+        return pretrained(workspace, row, settings.preset)
+    return f"runs/{row if row in ('mae', 'moco') else 'pretrain'}/checkpoint"
+
+
+def _case(settings: BenchmarkSettings, workspace: Workspace, name: str) -> Case:
+    if settings.data == ("simulated",):
+        return Case(name, SIMULATED[name][0], labelled(workspace, name, seed=settings.seed))
+    card = DatasetCard.read(workspace, name)
+    return Case(name, card.task, name)
+
+
+if __name__ == "__main__":
+    run(BenchmarkSettings, benchmark)
