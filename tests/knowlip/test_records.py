@@ -11,7 +11,7 @@ SCHEMAS = {name: value for name, value in vars(records).items() if isinstance(va
 
 def rows(schema: pa.Schema, **columns) -> pa.Table:
     """One row of nulls and empty strings, with some columns given."""
-    empty = {"string": "", "binary": b"", "int32": 0, "bool": False}
+    empty = {"string": "", "binary": b"", "int32": 0, "double": 0.0, "bool": False}
     values = {field.name: [None if field.nullable else empty[str(field.type)]] for field in schema}
     return pa.table({name: columns.get(name, value) for name, value in values.items()})
 
