@@ -48,6 +48,7 @@ def status(workspace: Workspace) -> Counter[str]:
     return Counter(row["status"] for row in rows)
 
 
+@pytest.mark.slow
 def test_each_scale_is_a_wave_and_each_tile_is_asked_once(tiled: Workspace, server: LlmServer) -> None:
     forecast = caption(settings(tiled, server, dry_run=True)).counts
     summary = caption(settings(tiled, server))

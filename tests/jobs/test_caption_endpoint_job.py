@@ -75,6 +75,7 @@ def test_every_tile_is_asked_for_once_after_its_parent(tiled: Workspace, server:
     assert caption(settings(tiled, server)).counts["captions"] == TILES == server.asked.total()
 
 
+@pytest.mark.slow
 def test_what_failed_is_set_aside_and_asked_again_on_request(tiled: Workspace, server: LlmServer) -> None:
     server.misdeeds.extend(["refusal", "error", "truncated"])  # the large tile's comes first
     caption(settings(tiled, server))
@@ -87,6 +88,7 @@ def test_what_failed_is_set_aside_and_asked_again_on_request(tiled: Workspace, s
     assert server.asked.total() == asked + 2
 
 
+@pytest.mark.slow
 def test_claims_are_checked_and_doubts_come_with_evidence(tiled: Workspace, server: LlmServer) -> None:
     server.misdeeds.append("lie")  # about the large tile
     summary = caption(settings(tiled, server))

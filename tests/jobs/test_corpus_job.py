@@ -66,6 +66,7 @@ def test_a_new_scene_rebuilds_and_leaves_nothing_of_the_old(captions: Workspace)
     assert set(manifest.inputs) == {"tiles", "captions"}
 
 
+@pytest.mark.slow
 def test_many_shards_are_shuffled_into_the_same_corpus(captions: Workspace) -> None:
     corpus(_settings(captions))
     few = captions.read_table("corpus")

@@ -65,6 +65,7 @@ def test_a_run_that_ended_halfway_goes_on_and_new_tiles_are_appended(
     assert len(ids) == len(set(ids)) == 19
 
 
+@pytest.mark.slow
 def test_another_checkpoint_builds_beside_and_is_switched_to(ray_cluster, workspace, tiny_checkpoint):
     settings = IndexSettings(workspace=workspace.root)
     first = _version(workspace, settings)

@@ -47,6 +47,7 @@ def test_a_killed_worker_changes_nothing_and_a_resumed_run_ends_the_same(
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     ray_cluster: None, make_plan: MakePlan, plane_task: Any, points: Workspace
 ) -> None:
