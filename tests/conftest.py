@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import settings
+from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from knowlip.records import CAPTIONS, SUBTEXTS, TILES, conform
@@ -61,10 +62,9 @@ def workspace_root(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def s3_workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    """An empty workspace on a real S3 server of the test's own."""
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, ThreadedMotoServer]]:
+    """A bucket on a real S3 server of the test's own."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -77,10 +77,16 @@ def s3_workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    bucket = f"bucket-{uuid.uuid4().hex}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
-    yield Workspace(f"s3://{bucket}/some/prefix")
+    name = f"bucket-{uuid.uuid4().hex}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    yield name, server
     server.stop()
+
+
+@pytest.fixture
+def s3_workspace(bucket: tuple[str, ThreadedMotoServer]) -> Workspace:
+    """An empty workspace on a real S3 server of the test's own."""
+    return Workspace(f"s3://{bucket[0]}/some/prefix")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -45,7 +46,7 @@ class UnlabelledSettings(Section):
     """Of the first weights."""
 
 
-class UnlabelledTask:
+class UnlabelledTask(ABC):
     """The base of self-supervised baselines on images.
 
     Args:
@@ -83,7 +84,7 @@ class UnlabelledTask:
         self._record = initialise(self._student, self.settings.initialise)
         return network
 
-    def after_step(self) -> None:
+    def after_step(self) -> None:  # noqa: B027 (a hook that only MoCo has a use for)
         """Do nothing: there is no moving average."""
 
     def metrics(self) -> dict[str, float]:
@@ -97,8 +98,9 @@ class UnlabelledTask:
         made = {**manifest, "initialisation": self._record}
         save_checkpoint(folder, self.student, self.tokenizer, self.preprocessing, made)
 
+    @abstractmethod
     def _around(self, vision: nn.Module) -> nn.Module:
-        raise NotImplementedError
+        """Return what learns without labels, around the vision tower."""
 
     def _views(
         self, columns: Mapping[str, np.ndarray], augmentation: Augmentation | None, generator: torch.Generator
