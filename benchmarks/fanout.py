@@ -31,7 +31,7 @@ from record import record
 from jobs.captioning.streaming import Access, ask_all
 from jobs.cluster import connected
 from knowlip.captioning import OK
-from knowlip.captioning.asking import key_of, render
+from knowlip.captioning.asking import Prompt
 from knowlip.captioning.chain import Observation, Observer
 from knowlip.captioning.dialect import Dialect
 from knowlip.captioning.endpoint import EndpointSettings
@@ -132,7 +132,7 @@ def bare(address: str) -> np.ndarray:
         row = first_row(workspace)
     request = Observer("terrain").observe(row).request(row["image"], None)
     settings = EndpointSettings(base_url=f"{address}/v1", model="stub")
-    body = Dialect(settings).body(render(request, settings, key_of(request, settings)).messages)
+    body = Dialect(settings).body(Prompt(request, settings).messages)
 
     async def run() -> None:
         client = openai.AsyncOpenAI(

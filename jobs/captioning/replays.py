@@ -14,7 +14,7 @@ import ray.data
 from jobs.captioning.measuring import places
 from jobs.captioning.streaming import Access
 from jobs.captioning.writing import write_unit
-from knowlip.captioning.asking import Retry, render
+from knowlip.captioning.asking import Retry
 from knowlip.captioning.batches import request_line
 from knowlip.captioning.dialect import Dialect
 from knowlip.captioning.journal import Journal
@@ -75,9 +75,8 @@ class Work:
         above = SCALES[: SCALES.index(scale) + 1]
         part = CaptionUnit(unit.name, {one: unit.tiles[one] if one in above else () for one in SCALES}, unit.files)
         for one in self._walk(part):
-            if one.caption is None and one.request is not None and one.seen.facts.scale == scale:
-                prompt = render(one.request, self.access.endpoint, one.key)
-                line, kept = request_line(one.request, prompt, dialect, self.access.price, one.earlier)
+            if one.caption is None and one.prompt is not None and one.seen.facts.scale == scale:
+                line, kept = request_line(one.prompt, dialect, self.access.price, one.earlier)
                 yield line, pickle.dumps(kept)
 
     def _walk(self, unit: CaptionUnit) -> Iterator[Replayed]:

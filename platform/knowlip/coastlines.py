@@ -11,7 +11,7 @@ import numpy.typing as npt
 import shapely
 import shapely.geometry
 
-__all__ = ["Layer", "layer"]
+__all__ = ["Layer", "across_border", "layer"]
 
 Layer = Literal["land", "borders"]
 Box = tuple[float, float, float, float]
@@ -41,6 +41,14 @@ def layer(name: Layer, box: Box = _WORLD) -> dict[str, Any]:
             {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(shape)} for shape in kept
         ],
     }
+
+
+def across_border(lon: float, lat: float, there_lon: float, there_lat: float) -> bool:
+    """Return whether a country border lies between two points: whether the line between them crosses borders oddly."""
+    tree = _tree("borders", "i")
+    way = shapely.LineString([(lon, lat), (there_lon, there_lat)])
+    met = tree.geometries.take(tree.query(way, predicate="intersects"))
+    return int(shapely.get_num_geometries(shapely.intersection(met, way)).sum()) % 2 == 1
 
 
 @cache

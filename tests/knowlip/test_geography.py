@@ -69,6 +69,14 @@ def test_places_are_named_offline() -> None:
     assert (place.city, place.admin, place.country) == ("Long Beach", "California", "US")
 
 
+def test_a_place_lies_on_its_own_side_of_the_border() -> None:
+    # The nearest towns are Tijuana and Calexico, each beyond the border that the point lies at.
+    assert nearest_place(-116.95, 32.568).country == "US"
+    assert nearest_place(-115.5, 32.64).country == "MX"
+    # Nobody lives near by, and no border is in the way.
+    assert nearest_place(-140.0, 0.0).country == "PF"
+
+
 def test_the_nearest_place_is_found_across_the_antimeridian() -> None:
     # Measured in degrees, nothing on the other side of the line would ever be near.
     assert nearest_place(-179.99, -16.8).country == "FJ"

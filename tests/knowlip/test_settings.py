@@ -66,6 +66,18 @@ def test_the_file_beats_the_environment(config, monkeypatch):
     assert read(f"--config={config}").seed == 3
 
 
+def test_the_variable_of_the_tests_sets_no_job_s_data(monkeypatch):
+    class DataSettings(JobSettings):
+        """Take data."""
+
+        data: str = "vqa"
+        """Data."""
+
+    monkeypatch.setenv("KNOWLIP_DATA", "/somewhere/real")
+    assert read_settings(DataSettings, [], prog="job").data == "vqa"
+    assert read_settings(DataSettings, ["--data", "mine"], prog="job").data == "mine"
+
+
 def test_lists_take_several_values_by_long_or_short_flag():
     for flag in ("--sources", "--sources.paths"):
         assert read(flag, "a b.tif", "c.tif", "--seed", "1").sources.paths == ("a b.tif", "c.tif")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from knowlip.captioning.caption import Caption, Request, checked
@@ -16,7 +17,7 @@ from knowlip.captioning.parsing import Parsed, parse
 from knowlip.captioning.pictures import data_url, fitted, side_px
 from knowlip.captioning.prices import Price
 
-__all__ = ["UNREADABLE", "EndpointCaptioner", "Prompt", "Retry", "caption_of", "correction", "find", "key_of", "render"]
+__all__ = ["UNREADABLE", "EndpointCaptioner", "Prompt", "Retry", "caption_of", "correction", "find"]
 
 UNREADABLE = ("unparsable", "incomplete")
 """Replies that are asked for once more, with what was wrong; all other bad ones are set aside at once."""
@@ -26,61 +27,64 @@ Retry = Literal["none", "failed", "orphans"]
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is sent for one tile.
-
-    Attributes:
-        key: Digest of prompt, image, model and sampling.
-        text: The rendered prompt.
-        messages: The conversation.
-        read_tokens: Estimate of its tokens.
-    """
-
-    key: str
-    text: str
-    messages: list[dict[str, Any]]
-    read_tokens: int
-
-
-def render(request: Request, settings: EndpointSettings, key: str) -> Prompt:
-    """Compose what is sent for a tile.
+    """What is sent for one tile; each part is made when it is first looked at.
 
     Args:
         request: The tile.
         settings: How the endpoint is asked.
-        key: The request's `key_of`.
-
-    Raises:
-        DataError: The image cannot be read.
     """
-    text = instruction(request)
-    image = fitted(request.image, longest_px=settings.image_px, most_kb=settings.image_kb)
-    content: list[dict[str, Any]] = [
-        {"type": "text", "text": text},
-        {"type": "image_url", "image_url": {"url": data_url(image)}},
-    ]
-    messages: list[dict[str, Any]] = [{"role": "system", "content": system()}, {"role": "user", "content": content}]
-    read_tokens = estimated_tokens(system() + text, side_px(image))
-    return Prompt(key, text, messages, read_tokens)
+
+    request: Request
+    settings: EndpointSettings
+
+    @cached_property
+    def text(self) -> str:
+        """The rendered prompt."""
+        return instruction(self.request)
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of prompt, image, model and sampling: the key under which the reply is kept."""
+        settings = self.settings
+        return prompt_digest(self.text, self.request.image, model=settings.model, sampling=settings.sampling())
+
+    @cached_property
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation.
+
+        Raises:
+            DataError: The image cannot be read.
+        """
+        content: list[dict[str, Any]] = [
+            {"type": "text", "text": self.text},
+            {"type": "image_url", "image_url": {"url": data_url(self._image)}},
+        ]
+        return [{"role": "system", "content": system()}, {"role": "user", "content": content}]
+
+    @cached_property
+    def read_tokens(self) -> int:
+        """Estimate of its tokens."""
+        return estimated_tokens(system() + self.text, side_px(self._image))
+
+    @cached_property
+    def _image(self) -> bytes:
+        settings = self.settings
+        return fitted(self.request.image, longest_px=settings.image_px, most_kb=settings.image_kb)
 
 
-def key_of(request: Request, settings: EndpointSettings) -> str:
-    """Return the key under which the reply to a request is kept."""
-    return prompt_digest(request, model=settings.model, sampling=settings.sampling())
-
-
-def find(
-    request: Request, settings: EndpointSettings, key: str, known: Mapping[str, Entry], retry: Retry
-) -> Entry | None:
+def find(prompt: Prompt, known: Mapping[str, Entry], retry: Retry) -> Entry | None:
     """Look a reply up.
 
     A text that was written while the parent's was not there is kept when the parent's comes later, unless ``retry`` is
     ``orphans``: it was paid for. A reply that was set aside stands, unless ``retry`` says otherwise.
     """
-    entry = known.get(key)
+    if not known:
+        return None
+    entry = known.get(prompt.key)
     if entry and (entry.ok or retry == "none"):
         return entry
-    if request.parent and retry != "orphans":
-        orphan = known.get(key_of(replace(request, parent=None), settings))
+    if prompt.request.parent and retry != "orphans":
+        orphan = known.get(Prompt(replace(prompt.request, parent=None), prompt.settings).key)
         return orphan if orphan and orphan.ok else None
     return None
 
@@ -128,16 +132,15 @@ class EndpointCaptioner:
             Stopped: The job is to end.
             WorkspaceError: The reply could not be made durable.
         """
-        settings = self.endpoint.settings
-        key = key_of(request, settings)
-        entry = find(request, settings, key, known, self.retry)
+        prompt = Prompt(request, self.endpoint.settings)
+        entry = find(prompt, known, self.retry)
         if entry is None:
             async with self._slots:
-                entry = await self._ask(render(request, settings, key), request)
+                entry = await self._ask(prompt)
                 await self.journal.append(request.facts.scene_id, entry)
-        return caption_of(entry, request, key)
+        return caption_of(entry, prompt)
 
-    async def _ask(self, prompt: Prompt, request: Request) -> Entry:
+    async def _ask(self, prompt: Prompt) -> Entry:
         """Ask, and once more with the error when the reply cannot be read."""
         settings, price = self.endpoint.settings, self.endpoint.price
         messages, replies, parsed = list(prompt.messages), list[Reply](), Parsed("empty")
@@ -159,7 +162,7 @@ class EndpointCaptioner:
         tokens = sum(one.prompt_tokens for one in replies), sum(one.completion_tokens for one in replies)
         redact = self.endpoint.key.redact
         return Entry(
-            tile_id=request.facts.tile_id,
+            tile_id=prompt.request.facts.tile_id,
             key=prompt.key,
             model=settings.model,
             prompts=prompts_digest(),
@@ -187,9 +190,10 @@ def cost_usd(price: Price | None, read_tokens: int, written_tokens: int) -> floa
     return price.usd(read_tokens, written_tokens) if price else 0.0
 
 
-def caption_of(entry: Entry, request: Request, key: str) -> Caption:
+def caption_of(entry: Entry, prompt: Prompt) -> Caption:
     """Make the caption of a reply."""
-    with_parent = entry.key == key  # otherwise it was written before the parent's text was there
+    request = prompt.request
+    with_parent = entry.key == prompt.key  # otherwise it was written before the parent's text was there
     parsed = parse(entry.raw, finish_reason=entry.finish_reason) if entry.ok else Parsed(entry.status)
     caption = Caption(
         tile_id=request.facts.tile_id,

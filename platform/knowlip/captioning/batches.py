@@ -16,7 +16,6 @@ from openai.types.chat import ChatCompletion
 
 from knowlip.captioning.asking import Prompt, correction, cost_usd, read
 from knowlip.captioning.budget import Hold
-from knowlip.captioning.caption import Request
 from knowlip.captioning.dialect import Dialect
 from knowlip.captioning.endpoint import Reply, estimated_tokens, read_completion
 from knowlip.captioning.faults import Fault, by_status
@@ -146,7 +145,7 @@ def _request(values: dict[str, Any]) -> BatchRequest:
 
 
 def request_line(
-    request: Request, prompt: Prompt, dialect: Dialect, price: Price | None, earlier: Entry | None
+    prompt: Prompt, dialect: Dialect, price: Price | None, earlier: Entry | None
 ) -> tuple[bytes, BatchRequest]:
     """Return a request as a line of the file that is handed in, and what is kept of it."""
     messages, read_tokens = list(prompt.messages), prompt.read_tokens
@@ -155,8 +154,8 @@ def request_line(
         read_tokens += estimated_tokens(earlier.raw + earlier.problem)
     written = dialect.settings.max_tokens
     kept = BatchRequest(
-        scene_id=request.facts.scene_id,
-        tile_id=request.facts.tile_id,
+        scene_id=prompt.request.facts.scene_id,
+        tile_id=prompt.request.facts.tile_id,
         key=prompt.key,
         prompt=prompt.text,
         read_tokens=read_tokens,

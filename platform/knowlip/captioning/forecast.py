@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from knowlip.captioning.asking import Retry, key_of, render
+from knowlip.captioning.asking import Prompt, Retry
 from knowlip.captioning.caption import Caption
 from knowlip.captioning.chain import Observer
 from knowlip.captioning.endpoint import EndpointSettings, estimated_tokens
@@ -124,7 +124,7 @@ def _sample(
             above = {seen.facts.tile_id: caption, **above}
             taken[scale] += 1
             written = json.dumps({"reasoning": dict(caption.reasoning), **caption.subtexts}, ensure_ascii=False)
-            yield scale, render(request, settings, key_of(request, settings)).read_tokens, estimated_tokens(written)
+            yield scale, Prompt(request, settings).read_tokens, estimated_tokens(written)
         if all(taken[scale] >= SAMPLED for scale in wanted):
             return
 

@@ -71,9 +71,9 @@ def instruction(request: Request) -> str:
     return "\n\n".join([*parent, *layers, _text("output")])
 
 
-def prompt_digest(request: Request, *, model: str, sampling: dict[str, Any] | None = None) -> str:
+def prompt_digest(text: str, image: bytes, *, model: str, sampling: dict[str, Any] | None = None) -> str:
     """Digest of all that shapes a reply (prompt, image, model, sampling): the key by which it is paid for once."""
-    return digest([system(), instruction(request), digest(request.image), model, sampling or {}])
+    return digest([system(), text, digest(image), model, sampling or {}])
 
 
 @lru_cache(maxsize=1)

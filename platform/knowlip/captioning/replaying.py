@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from knowlip.captioning.asking import UNREADABLE, Retry, caption_of, find, key_of
-from knowlip.captioning.caption import Caption, Request
+from knowlip.captioning.asking import UNREADABLE, Prompt, Retry, caption_of, find
+from knowlip.captioning.caption import Caption
 from knowlip.captioning.chain import Observation, Observer
 from knowlip.captioning.endpoint import EndpointSettings
 from knowlip.captioning.journal import Entry
@@ -22,15 +22,13 @@ class Replayed:
 
     Attributes:
         seen: What was observed.
-        request: What a captioner is asked; none when the tile cannot be measured.
-        key: Its key.
+        prompt: What a model is asked; none when the tile cannot be measured.
         caption: Its caption; none while it is to be asked.
         earlier: A reply that could not be read, which is asked for once more with what was wrong.
     """
 
     seen: Observation
-    request: Request | None
-    key: str
+    prompt: Prompt | None
     caption: Caption | None
     earlier: Entry | None = None
 
@@ -62,26 +60,24 @@ def replay(
             failed = Caption(
                 facts.tile_id, "", settings.model, facts.scale, "", parent_id=facts.parent_id, status=seen.status
             )
-            yield Replayed(seen, None, "", failed)
+            yield Replayed(seen, None, failed)
             continue
         request = seen.request(row["image"], captions.get(seen.facts.parent_id))
-        key = key_of(request, settings)
-        entry = _settled(request, settings, key, known, retry=retry, since=since)
-        unread = _unread(known.get(key))
+        prompt = Prompt(request, settings)
+        entry = _settled(prompt, known, retry=retry, since=since)
+        unread = _unread(known.get(prompt.key))
         if entry is None or unread is not None:
-            yield Replayed(seen, request, key, None, unread)
+            yield Replayed(seen, prompt, None, unread)
             continue
-        caption = caption_of(entry, request, key)
+        caption = caption_of(entry, prompt)
         if seen.facts.scale != SCALES[-1]:
             captions[caption.tile_id] = caption
-        yield Replayed(seen, request, key, caption)
+        yield Replayed(seen, prompt, caption)
 
 
-def _settled(
-    request: Request, settings: EndpointSettings, key: str, known: Mapping[str, Entry], *, retry: Retry, since: str
-) -> Entry | None:
-    entry = find(request, settings, key, known, retry)
-    mine = known.get(key)
+def _settled(prompt: Prompt, known: Mapping[str, Entry], *, retry: Retry, since: str) -> Entry | None:
+    entry = find(prompt, known, retry)
+    mine = known.get(prompt.key)
     return mine if entry is None and mine is not None and mine.at >= since else entry
 
 

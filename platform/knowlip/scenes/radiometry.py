@@ -7,7 +7,7 @@ so that neighbouring tiles match, and is quantised to 1…255; 0 is no data. Sou
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -43,6 +43,13 @@ class Sample:
     blocks: tuple[NDArray[Any], ...]
     nodata: float | None
 
+    def stacked(self, multiple: int) -> list[NDArray[Any]]:
+        """Return the blocks, those of one shape one below the other, each cut to a multiple of so many rows."""
+        alike: dict[tuple[int, ...], list[NDArray[Any]]] = {}
+        for block in self.blocks:
+            alike.setdefault(block.shape, []).append(block[: len(block) // multiple * multiple])
+        return [np.concatenate(found) for found in alike.values()]
+
 
 @dataclass(frozen=True)
 class Transfer:
@@ -68,18 +75,22 @@ class Transfer:
 
     def record(self) -> dict[str, Any]:
         """Return the columns of `knowlip.records.TILES` that store it."""
-        return {name: value for name, value in asdict(self).items() if name not in ("nodata", "zero_is_nodata")}
+        return {name: value for name, value in vars(self).items() if name not in ("nodata", "zero_is_nodata")}
 
     def to_8bit(self, raw: NDArray[Any]) -> NDArray[np.uint8]:
         """Quantise raw pixels (any shape) to 1…255, and 0 where there is no data."""
-        valid = valid_mask(raw, self.nodata, zero_is_nodata=self.zero_is_nodata)
         if self.curve == "identity":
-            levels: NDArray[np.uint8] = np.maximum(raw, 1).astype(np.uint8)
-        else:
-            levels = self._quantise(_measured(raw, self.quantity, self.curve))
+            return self._passed(raw)
+        valid = valid_mask(raw, self.nodata, zero_is_nodata=self.zero_is_nodata)
+        levels = self._quantise(_measured(raw, self.quantity, self.curve))
         if not valid.all():
             levels[~valid] = 0
         return levels
+
+    def _passed(self, raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return levels of a source that is 8-bit already: its own, but for dark zeros and a value of no data."""
+        levels = raw if self.zero_is_nodata else np.maximum(raw, np.uint8(1))
+        return levels if self.nodata in (None, 0.0) else np.where(raw == self.nodata, np.uint8(0), levels)
 
     def _quantise(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
         scale = 254.0 / (self.high - self.low)

@@ -35,6 +35,8 @@ __all__ = ["Scene", "SceneReader", "open_scene"]
 log = logging.getLogger(__name__)
 
 _DTYPES = frozenset({"uint8", "uint16", "int16", "uint32", "int32", "float32", "float64", "complex64", "complex128"})
+_SAMPLED_SHARE = 1 / 16
+_FEWEST_CELLS = 8
 _TIME_TAGS = ("ACQUISITION_DATETIME", "time", "datetime", "DATETIME", "TIFFTAG_DATETIME")
 
 
@@ -151,10 +153,10 @@ class SceneReader:
     def _nodata(self, band: int) -> float | None:
         return self.scene.nodata if band else None
 
-    def sample(self, band: int, *, seed: int, blocks: int = 48, side: int = 128) -> Sample:
+    def sample(self, band: int, *, seed: int, blocks: int = 96, side: int = 64) -> Sample:
         """Draw square blocks of pixels, spread evenly over the scene with seeded jitter; small scenes are read whole.
 
-        The blocks lie in a few bands of rows, because most files store rows together.
+        The blocks share a few of the file's own blocks, because each of these is decoded whole.
 
         When all that was drawn is no data, the scene is read whole in a coarse lattice of rows, so that a scene with a
         small valid area is not taken for empty.
@@ -174,18 +176,29 @@ class SceneReader:
         return sample if any(_holds_data(block, nodata) for block in drawn) else self._lattice(band)
 
     def _drawn(self, band: int, rng: np.random.Generator, blocks: int, side: int) -> Iterator[NDArray[Any]]:
+        for window, cols in self._sampled(rng, blocks, side):
+            try:
+                rows = self._read(band, window)
+            except RasterioError:
+                log.debug("a sampled part of %s cannot be read", self.scene.name)
+            else:
+                yield from (rows[:, col : col + side] for col in cols)
+
+    def _sampled(self, rng: np.random.Generator, blocks: int, side: int) -> Iterator[tuple[Window, list[int]]]:
+        """Yield rows across a cell of whole blocks of the file, and where in them squares begin.
+
+        At most a sixteenth of the cells is looked at where they are small.
+        """
         height, width = self.scene.height, self.scene.width
-        down = max(1, round(math.sqrt(blocks * height / width)))
-        across = max(1, round(blocks / down))
-        for i in range(down):
-            top = int((i + rng.random()) / down * max(height - side, 0))
-            for j in range(across):
-                left = int((j + rng.random()) / across * max(width - side, 0))
-                window = Window(left, top, min(side, width - left), min(side, height - top))
-                try:
-                    yield self._read(band, window)
-                except RasterioError:
-                    log.debug("a sampled block of %s cannot be read", self.scene.name)
+        cell_height, cell_width = (size * math.ceil(side / size) for size in self.source.block_shapes[0])
+        down, across = math.ceil(height / cell_height), math.ceil(width / cell_width)
+        cells = min(blocks, max(_FEWEST_CELLS, round(_SAMPLED_SHARE * down * across)))
+        for at_row, at_col in _spread(rng, down, across, cells):
+            top, left = int(at_row * down) * cell_height, int(at_col * across) * cell_width
+            tall, wide = min(cell_height, height - top), min(cell_width, width - left)
+            window = Window(left, top + int(rng.random() * max(tall - side, 0)), wide, min(side, tall))
+            squares = max(1, min(round(blocks / cells), wide // side))
+            yield window, [int((j + rng.random()) / squares * max(wide - side, 0)) for j in range(squares)]
 
     def _lattice(self, band: int) -> Sample:
         found = []
@@ -201,6 +214,15 @@ class SceneReader:
         if not decoded:
             raise SceneError("none of its pixels can be decoded", fix="fetch it again", code="corrupt")
         return Sample(tuple(found), self._nodata(band))
+
+
+def _spread(rng: np.random.Generator, height: int, width: int, count: int) -> Iterator[tuple[float, float]]:
+    """Yield about so many places, row and column each in [0, 1): a lattice of square meshes, with jitter."""
+    down = min(count, max(1, round(math.sqrt(count * height / width))))
+    across = max(1, round(count / down))
+    for i in range(down):
+        for j in range(across):
+            yield (i + rng.random()) / down, (j + rng.random()) / across
 
 
 def _holds_data(block: NDArray[Any], nodata: float | None) -> bool:

@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 _GDAL_PREFIX = {"s3": "/vsis3/", "gs": "/vsigs/"}
 _INSIDE = re.compile(r"/vsi(?P<scheme>s3|gs)/(?P<key>.+?)(?:(?<=\.zip)/.*)?$", re.IGNORECASE)
 
-_CACHE_MB = 256
-"""GDAL's cache of blocks a process; its default, a twentieth of the machine's memory, would grow with the scene."""
+_CACHE_BYTES = 256 << 20
+"""GDAL's cache of blocks a process (rasterio takes bytes, where GDAL's own option takes megabytes); its default,
+a twentieth of the machine's memory, would grow with the scene."""
 
 _TRIES = 3
 """Requests an attempt."""
@@ -66,11 +67,11 @@ def gdal_environment(path: str) -> Iterator[None]:
     """
     if not is_remote(path):
         # Rows that are stored plainly are read past the cache.
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GTIFF_DIRECT_IO="YES" if is_local(path) else "NO"):
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GTIFF_DIRECT_IO="YES" if is_local(path) else "NO"):
             yield
         return
     options = {
-        "GDAL_CACHEMAX": _CACHE_MB,
+        "GDAL_CACHEMAX": _CACHE_BYTES,
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "GDAL_HTTP_MAX_RETRY": "3",
         "GDAL_HTTP_RETRY_DELAY": "1",

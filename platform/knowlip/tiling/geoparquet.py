@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def with_geometry(table: pa.Table) -> pa.Table:
     column: dict[str, Any] = {
         "encoding": "WKB",
         "geometry_types": ["MultiPolygon", "Polygon"],
-        "crs": CRS.from_epsg(4326).to_json_dict(),
+        "crs": _wgs84(),
         "orientation": "counterclockwise",
         "edges": "planar",
         "covering": {"bbox": {edge: ["bbox", edge] for edge in ("xmin", "ymin", "xmax", "ymax")}},
@@ -32,6 +33,11 @@ def with_geometry(table: pa.Table) -> pa.Table:
     geo = {"version": _VERSION, "primary_column": "geometry", "columns": {"geometry": column}}
     metadata = {**(table.schema.metadata or {}), b"geo": json.dumps(geo).encode()}
     return table.replace_schema_metadata(metadata)
+
+
+@cache
+def _wgs84() -> dict[str, Any]:
+    return dict(CRS.from_epsg(4326).to_json_dict())
 
 
 def bbox_of(geometry: shapely.Geometry) -> dict[str, float]:

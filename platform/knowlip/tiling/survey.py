@@ -15,7 +15,7 @@ from knowlip.scenes.reader import Scene, SceneReader, open_scene
 from knowlip.settings import Section
 from knowlip.tiling.grid import GridSettings
 from knowlip.tiling.strips import Strip, plan_strips
-from knowlip.tiling.texture import calm_looks
+from knowlip.tiling.texture import ENL_BLOCK_PX, calm_looks
 
 __all__ = ["Radiometry", "SceneSettings", "Survey", "band_radiometry", "survey_scene"]
 
@@ -168,4 +168,5 @@ def band_radiometry(reader: SceneReader, band: Band, settings: SceneSettings) ->
     )
     if band.sources:
         transfer = replace(transfer, decided_by=f"{band.series} of bands of {band.quantity}")
-    return Radiometry(transfer, calm_looks(map(transfer.to_8bit, sample.blocks), transfer))
+    images = map(transfer.to_8bit, sample.stacked(ENL_BLOCK_PX))
+    return Radiometry(transfer, calm_looks(images, transfer))

@@ -7,7 +7,7 @@ scale compare across sensors, and a 0.2 m tile costs no more than a 3 m one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +19,7 @@ from skimage.feature import graycomatrix, graycoprops
 from knowlip.scenes.radiometry import Transfer
 from knowlip.tiling.tile import Tile
 
-__all__ = ["Quality", "calm_looks", "measure_quality"]
+__all__ = ["ENL_BLOCK_PX", "Quality", "calm_looks", "measure_quality"]
 
 _LEVELS = 32
 _ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
@@ -35,8 +35,12 @@ _FALSE_ALARM = 1e-6
 _SMALLEST_BRIGHT_PX = 3
 """… and in so many adjoining pixels, which speckle fills one by one."""
 
-_ENL_BLOCK_PX = 16
+ENL_BLOCK_PX = 16
 _ENL_BLOCKS = 256
+_CALM_BLOCKS = 4096
+_ROUNDING = 1e-12
+"""A spread below this share of the squared mean is none."""
+
 _ENL_QUANTILE = 0.75
 _CALM_QUANTILE = 0.9
 _TAILS = (0.01, 0.99)
@@ -75,7 +79,7 @@ class Quality:
 
     def record(self) -> dict[str, float]:
         """Return the columns of `knowlip.records.QUALITY`."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 def measure_quality(tile: Tile, view: Tile, transfer: Transfer, *, looks: float) -> Quality:
@@ -112,7 +116,7 @@ def calm_looks(images: Iterable[NDArray[np.uint8]], transfer: Transfer) -> float
     Speckle alone lowers mean²/variance of power to the number of looks, structure lowers it further; so the upper
     blocks tell what the speckle is.
     """
-    looks = [_block_looks(image, transfer.decibels) for image in images]
+    looks = [_block_looks(image, transfer.decibels, most=_CALM_BLOCKS) for image in images]
     found = np.concatenate(looks) if looks else np.zeros(0)
     return max(0.5, float(np.quantile(found, _CALM_QUANTILE))) if found.size else 1.0
 
@@ -165,20 +169,23 @@ def _looks(pixels: NDArray[np.uint8], decibels: NDArray[np.float32]) -> float:
     return float(np.quantile(looks, _ENL_QUANTILE)) if looks.size else 0.0
 
 
-def _block_looks(pixels: NDArray[np.uint8], decibels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return mean²/variance of power of each block, for at most a few hundred of them, without no data."""
-    side = _ENL_BLOCK_PX
+def _block_looks(
+    pixels: NDArray[np.uint8], decibels: NDArray[np.float32], *, most: int = _ENL_BLOCKS
+) -> NDArray[np.float64]:
+    """Return mean²/variance of power of each block, for about ``most`` of them, without no data."""
+    side = ENL_BLOCK_PX
     down, across = pixels.shape[0] // side, pixels.shape[1] // side
     if not down * across:
         return np.zeros(0)
-    step = max(1, int(np.sqrt(down * across / _ENL_BLOCKS)))
+    step = max(1, int(np.sqrt(down * across / most)))
     whole = pixels[: down * side, : across * side].reshape(down, side, across, side)[::step, :, ::step]
     blocks = whole.transpose(0, 2, 1, 3).reshape(-1, side * side)
     blocks = blocks[(blocks > 0).all(axis=1)]
-    power = (10.0 ** (decibels / 10.0))[blocks].astype(np.float64)
-    spread = power.var(axis=1)
-    calm = spread > 0
-    return np.asarray(power[calm].mean(axis=1) ** 2 / spread[calm], dtype=np.float64)
+    power = np.take(10.0 ** (decibels.astype(np.float64) / 10.0), blocks)
+    mean = power.mean(axis=1)
+    spread = np.einsum("ij,ij->i", power, power) / side**2 - mean**2
+    calm = spread > _ROUNDING * mean**2
+    return np.asarray(mean[calm] ** 2 / spread[calm], dtype=np.float64)
 
 
 def _range_db(counts: NDArray[np.int64], decibels: NDArray[np.float32]) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from knowlip.captioning import Request
-from knowlip.captioning.asking import key_of, render
+from knowlip.captioning.asking import Prompt
 from knowlip.captioning.batches import Answer, Batch, answers, open_batches, request_line
 from knowlip.captioning.budget import Hold
 from knowlip.captioning.dialect import Dialect
@@ -26,8 +26,7 @@ def handed_in(requests: list[Request], earlier: list | None = None) -> tuple[Bat
     """A batch and its lines, decoded."""
     lines, kept = [], []
     for request, before in zip(requests, earlier or [None] * len(requests), strict=True):
-        prompt = render(request, SETTINGS, key_of(request, SETTINGS))
-        line, one = request_line(request, prompt, Dialect(SETTINGS), PRICE, before)
+        line, one = request_line(Prompt(request, SETTINGS), Dialect(SETTINGS), PRICE, before)
         lines.append(json.loads(line))
         kept.append(one)
     return Batch(SETTINGS.base_url, "stub", "p", 1600, (1.0, 2.0), tuple(kept)), lines

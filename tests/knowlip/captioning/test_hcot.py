@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,10 @@ from knowlip.records import FAMILIES, LAYERS, SUBTEXTS
 from tests.builders import png, speckled, tile_row
 
 IMAGE = speckled(np.full((128, 128), 90.0))
+
+
+def key_of(request: Request, **asked: Any) -> str:
+    return prompt_digest(instruction(request), request.image, **asked)
 
 
 @pytest.fixture
@@ -60,16 +65,16 @@ def test_the_parents_text_goes_in_and_changes_the_key(request_one: Request) -> N
     with_parent = replace(request_one, parent=parent)
     assert "The medium image" in instruction(with_parent)
     assert "about spatial_layout" in instruction(with_parent)
-    assert prompt_digest(with_parent, model="m") != prompt_digest(request_one, model="m")
+    assert key_of(with_parent, model="m") != key_of(request_one, model="m")
 
 
 def test_the_key_depends_on_image_model_and_sampling_and_on_nothing_else(request_one: Request) -> None:
-    key = prompt_digest(request_one, model="m", sampling={"temperature": 0.2})
-    assert key == prompt_digest(replace(request_one), model="m", sampling={"temperature": 0.2})
+    key = key_of(request_one, model="m", sampling={"temperature": 0.2})
+    assert key == key_of(replace(request_one), model="m", sampling={"temperature": 0.2})
     other = replace(request_one, image=png(IMAGE[::-1].copy()))
-    assert len({key, prompt_digest(other, model="m", sampling={"temperature": 0.2})}) == 2
-    assert key != prompt_digest(request_one, model="n", sampling={"temperature": 0.2})
-    assert key != prompt_digest(request_one, model="m", sampling={"temperature": 0.3})
+    assert len({key, key_of(other, model="m", sampling={"temperature": 0.2})}) == 2
+    assert key != key_of(request_one, model="n", sampling={"temperature": 0.2})
+    assert key != key_of(request_one, model="m", sampling={"temperature": 0.3})
 
 
 def test_braces_in_a_parents_text_or_a_name_do_no_harm(request_one: Request) -> None:
@@ -96,13 +101,13 @@ def test_an_edited_prompt_changes_the_keys_of_what_it_speaks_of_and_no_others(
     monkeypatch: pytest.MonkeyPatch, tiles_to_ask: list[Request]
 ) -> None:
     requests = [replace(tiles_to_ask[0], family=family) for family in FAMILIES]
-    before = [prompt_digest(request, model="m") for request in requests]
+    before = [key_of(request, model="m") for request in requests]
     read = hcot._text
     edit = "## marine_target\nShips are bright"
     assert edit in read("sar_theory")
     monkeypatch.setattr(hcot, "_text", lambda name: read(name).replace(edit, "## marine_target\nVessels are bright"))
     hcot._sections.cache_clear()
-    after = [prompt_digest(request, model="m") for request in requests]
+    after = [key_of(request, model="m") for request in requests]
     hcot._sections.cache_clear()
     changed = [family for family, old, new in zip(FAMILIES, before, after, strict=True) if old != new]
     assert changed == ["marine_target"]
