@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from jobs.cluster import connected
 from jobs.command import Summary, run
+from jobs.units import units_of_work
 from knowlip.corpus import (
     BUILDING,
     CorpusPlan,
@@ -115,7 +116,7 @@ def _build(workspace: Workspace, chosen: CorpusPlan, recipe: str, *, doubted: bo
         return {"rows": np.array([len(made)])}
 
     if len(missing) <= FEW_SHARDS:
-        shards = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=max(1, len(missing)))
+        shards = units_of_work([{"shard": shard} for shard in missing])
         shards.map(lambda row: write(sides(workspace, ray.get(seats), row["shard"], doubted=doubted))).materialize()
     else:
         views = _read(workspace, "tiles", ["tile_id", "scale", "view"])

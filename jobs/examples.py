@@ -16,7 +16,7 @@ from pydantic import Field
 
 from jobs.cluster import connected
 from jobs.command import Summary, run
-from jobs.units import finished, unit_file
+from jobs.units import finished, unit_file, units_of_work
 from knowlip.benchmark import SceneTruth, content_of, examples_of, read_truth, shuffled
 from knowlip.benchmark.card import describe
 from knowlip.benchmark.datasets import ANNOTATED, annotated
@@ -69,7 +69,7 @@ def examples(settings: ExamplesSettings) -> Summary:
             workspace.delete(artefact, "manifest.json")
             with connected():
                 split = ray.put(dict(zip(splits["tile_id"], splits["split"], strict=True)))
-                work = ray.data.from_items([{"unit": unit} for unit in todo], override_num_blocks=len(todo))
+                work = units_of_work([{"unit": unit} for unit in todo])
 
                 def write(row: dict[str, Any]) -> dict[str, Any]:
                     _write_unit(settings, workspace, row["unit"], manifest.recipe, ray.get(split))

@@ -13,12 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ClassVar
 
-import ray.data
-
 from jobs.cluster import connected
 from jobs.command import Summary, run
 from jobs.metrics import count
-from jobs.units import finished, unit_file
+from jobs.units import finished, unit_file, units_of_work
 from knowlip.errors import SceneError
 from knowlip.manifest import Manifest
 from knowlip.scenes.listing import find_scenes
@@ -123,7 +121,7 @@ def _spread(units: list[Unit], work: Callable[[Unit], StripTables]) -> None:
     """Do work on units, all over the cluster; larger tiles once all small ones are done."""
     for stage in sorted({unit.strip.stage for unit in units}):
         rows = [{"unit": pickle.dumps(unit)} for unit in units if unit.strip.stage == stage]
-        ray.data.from_items(rows, override_num_blocks=len(rows)).map(partial(_do_one, work=work)).materialize()
+        units_of_work(rows).map(partial(_do_one, work=work)).materialize()
 
 
 def _do_one(row: dict[str, Any], work: Callable[[Unit], StripTables]) -> dict[str, Any]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+import ray.data
+from ray.data import DataContext
 
 from knowlip.errors import WorkspaceError
 from knowlip.workspace import Workspace
 
-__all__ = ["finished", "unit_file"]
+__all__ = ["finished", "unit_file", "units_of_work"]
 
 
 def unit_file(unit: str, recipe: str) -> str:
@@ -37,6 +41,21 @@ def finished(workspace: Workspace, artefact: str, *, recipe: str, overwrite: boo
         )
     _remove(workspace, artefact, foreign)
     return {name.removesuffix(f"-{recipe}.parquet") for name in names if name not in set(foreign)}
+
+
+def units_of_work(rows: list[dict[str, Any]]) -> ray.data.Dataset:
+    """Return a dataset with one block a row, for tasks that publish what they make and return next to nothing.
+
+    Ray Data holds tasks back lest their results fill the object store: one at a time in the first second, and a tenth
+    of a second between two. Here nothing fills it, so all tasks are handed to Ray at once.
+    """
+    context = DataContext.get_current()
+    held_back = context.op_resource_reservation_enabled
+    context.op_resource_reservation_enabled = False
+    try:
+        return ray.data.from_items(rows, override_num_blocks=max(1, len(rows)))
+    finally:
+        context.op_resource_reservation_enabled = held_back
 
 
 def _remove(workspace: Workspace, artefact: str, names: Iterable[str]) -> None:

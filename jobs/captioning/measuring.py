@@ -9,6 +9,7 @@ import ray
 import ray.data
 
 from jobs.captioning.writing import write_unit
+from jobs.units import units_of_work
 from knowlip.captioning.chain import Chain, Observer
 from knowlip.captioning.measured import MeasuredCaptioner
 from knowlip.captioning.units import CaptionUnit, rows
@@ -39,9 +40,13 @@ def write_measured(workspace: Workspace, units: list[CaptionUnit], *, family: st
         write_unit(workspace, unit.name, recipe, list(chain.run(rows(workspace, unit))))
         return row
 
-    places(units).map(write).materialize()
+    units_of_work(_numbered(units)).map(write).materialize()
 
 
 def places(units: list[CaptionUnit]) -> ray.data.Dataset:
     """Return a dataset with one block a unit: its place in the list."""
-    return ray.data.from_items([{"unit": place} for place in range(len(units))], override_num_blocks=len(units))
+    return ray.data.from_items(_numbered(units), override_num_blocks=len(units))
+
+
+def _numbered(units: list[CaptionUnit]) -> list[dict[str, int]]:
+    return [{"unit": place} for place in range(len(units))]

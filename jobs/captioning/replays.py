@@ -14,6 +14,7 @@ import ray.data
 from jobs.captioning.measuring import places
 from jobs.captioning.streaming import Access
 from jobs.captioning.writing import write_unit
+from jobs.units import units_of_work
 from knowlip.captioning.asking import Retry
 from knowlip.captioning.batches import request_line
 from knowlip.captioning.dialect import Dialect
@@ -69,7 +70,7 @@ class Work:
             write_unit(work.workspace, unit.name, recipe, captions)
             return row
 
-        places(self.units).map(write).materialize()
+        units_of_work([{"unit": place} for place in range(len(self.units))]).map(write).materialize()
 
     def _asked(self, unit: CaptionUnit, scale: str, dialect: Dialect) -> Iterator[tuple[bytes, bytes]]:
         above = SCALES[: SCALES.index(scale) + 1]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import httpx
 import openai
 from pydantic import Field, field_validator
 
@@ -270,8 +271,12 @@ class Endpoint:
         spent = Hold(most, usd)  # what nobody answers for may still be billed
         started_s = time.monotonic()
         try:
-            raw = await self._client.chat.completions.with_raw_response.create(**self.dialect.body(messages))
-            reply = read_completion(raw.parse(), read_tokens, self.settings.max_tokens, time.monotonic() - started_s)
+            # The client's method for chats would walk the JSON schema and every message anew for each call.
+            response = await self._client.post(
+                "/chat/completions", body=self.dialect.body(messages), cast_to=httpx.Response
+            )
+            latency_s = time.monotonic() - started_s
+            reply = read_completion(response.json(), read_tokens, self.settings.max_tokens, latency_s)
             spent = self._bill(reply, read_tokens)
         except Exception as error:
             fault = classify(error)
@@ -280,7 +285,7 @@ class Endpoint:
             raise CallFailed(fault) from None  # the client's own error may repeat what was sent, or the key
         finally:
             await self.gate.leave(number, spent, expected_tokens=most)
-        waits_s = exhausted_for_s(raw.headers)
+        waits_s = exhausted_for_s(response.headers)
         if waits_s:
             await self.gate.throttled(waits_s, refused=False)
         return reply
@@ -293,26 +298,28 @@ class Endpoint:
 
 
 def read_completion(answer: Any, read_tokens: int, max_tokens: int, latency_s: float) -> Reply:
-    """Read a chat completion; what is none raises, as a fault of the endpoint.
+    """Read a chat completion, as decoded from JSON.
 
     Args:
         answer: The completion.
         read_tokens: Estimate of the prompt's tokens, for endpoints that do not say.
         max_tokens: Most tokens that were asked for.
         latency_s: Seconds that it took.
+
+    Raises:
+        TypeError, LookupError, AttributeError: It is no chat completion.
     """
-    choice = answer.choices[0]
-    message = choice.message
-    refusal = getattr(message, "refusal", None)
-    text = message.content or ""
+    choice = answer["choices"][0]
+    message = choice["message"]
+    refusal, text = message.get("refusal"), message.get("content") or ""
     if not isinstance(text, str):
         raise TypeError
-    usage = answer.usage
-    written = _plausible(getattr(usage, "completion_tokens", None), most=2 * max_tokens)
-    read = _plausible(getattr(usage, "prompt_tokens", None), most=20 * (read_tokens + 1000))
+    usage = answer.get("usage") or {}
+    written = _plausible(usage.get("completion_tokens"), most=2 * max_tokens)
+    read = _plausible(usage.get("prompt_tokens"), most=20 * (read_tokens + 1000))
     return Reply(
         text=refusal or text,
-        finish_reason="refusal" if refusal else str(choice.finish_reason or "stop"),
+        finish_reason="refusal" if refusal else str(choice.get("finish_reason") or "stop"),
         prompt_tokens=read or read_tokens,
         completion_tokens=written or round(len(text) / CHARACTERS_A_TOKEN),
         latency_s=latency_s,

@@ -27,6 +27,9 @@ _SPECKLE_CV_AMPLITUDE = 0.5227
 
 _CALIBRATED_POWER_MEDIAN = 2.0
 
+_AT_ONCE_PX = 1 << 20
+"""Pixels that are quantised at once: what a processor's caches hold."""
+
 _HEADROOM_DB = 8.0
 """The upper limit lies at least this far above the median, so that ships stand out of a calm sea."""
 
@@ -81,10 +84,14 @@ class Transfer:
         """Quantise raw pixels (any shape) to 1…255, and 0 where there is no data."""
         if self.curve == "identity":
             return self._passed(raw)
-        valid = valid_mask(raw, self.nodata, zero_is_nodata=self.zero_is_nodata)
-        levels = self._quantise(_measured(raw, self.quantity, self.curve))
-        if not valid.all():
-            levels[~valid] = 0
+        levels = np.empty(raw.shape, dtype=np.uint8)
+        rows = max(1, _AT_ONCE_PX * len(raw) // max(raw.size, 1))
+        for top in range(0, len(raw), rows):
+            part = raw[top : top + rows]
+            levels[top : top + rows] = self._quantise(_measured(part, self.quantity, self.curve))
+            valid = valid_mask(part, self.nodata, zero_is_nodata=self.zero_is_nodata)
+            if not valid.all():
+                levels[top : top + rows][~valid] = 0
         return levels
 
     def _passed(self, raw: NDArray[np.uint8]) -> NDArray[np.uint8]:

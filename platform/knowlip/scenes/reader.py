@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _DTYPES = frozenset({"uint8", "uint16", "int16", "uint32", "int32", "float32", "float64", "complex64", "complex128"})
 _SAMPLED_SHARE = 1 / 16
+_SAMPLED_PX = 1 << 25
 _FEWEST_CELLS = 8
 _TIME_TAGS = ("ACQUISITION_DATETIME", "time", "datetime", "DATETIME", "TIFFTAG_DATETIME")
 
@@ -187,12 +188,13 @@ class SceneReader:
     def _sampled(self, rng: np.random.Generator, blocks: int, side: int) -> Iterator[tuple[Window, list[int]]]:
         """Yield rows across a cell of whole blocks of the file, and where in them squares begin.
 
-        At most a sixteenth of the cells is looked at where they are small.
+        Where the file's blocks are small, at most a sixteenth of the scene is decoded, and of a large one less.
         """
         height, width = self.scene.height, self.scene.width
         cell_height, cell_width = (size * math.ceil(side / size) for size in self.source.block_shapes[0])
         down, across = math.ceil(height / cell_height), math.ceil(width / cell_width)
-        cells = min(blocks, max(_FEWEST_CELLS, round(_SAMPLED_SHARE * down * across)))
+        sampled_px = min(_SAMPLED_SHARE * height * width, _SAMPLED_PX)
+        cells = min(blocks, max(_FEWEST_CELLS, round(sampled_px / (cell_height * cell_width))))
         for at_row, at_col in _spread(rng, down, across, cells):
             top, left = int(at_row * down) * cell_height, int(at_col * across) * cell_width
             tall, wide = min(cell_height, height - top), min(cell_width, width - left)
