@@ -27,10 +27,12 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of one Ray cluster together where pytest-xdist deals them out to several processes.
 
-    Jobs and services are two groups, so that two processes have about as much to do.
+    Jobs and services are two groups, so that two processes have about as much to do. pytest-xdist reads the groups in
+    the same hook, hence first.
     """
     for item in items:
         if "ray_cluster" in getattr(item, "fixturenames", ()):
