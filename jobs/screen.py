@@ -68,6 +68,8 @@ def _sheet(settings: ScreenSettings, workspace: Workspace) -> Summary:
 
 
 def _label(settings: ScreenSettings, workspace: Workspace) -> Summary:
+    if not settings.labels:
+        raise DataError("--labels names no file", where="jobs.screen label", fix="give --labels labels.json")
     source = Path(settings.labels)
     try:
         document = json.loads(source.read_text(encoding="utf-8"))
@@ -87,7 +89,9 @@ def _replay(settings: ScreenSettings, workspace: Workspace) -> Summary:
     counts = replay(workspace, verdicts, dry_run=settings.dry_run)
     aside = []
     if counts["no image"]:
-        aside.append(f"{counts['no image']} tiles would be kept but were never stored: cut their scenes again for them")
+        aside.append(
+            f"{counts['no image']} tiles would be kept but were never stored: cut them by jobs.tile --retry no_image"
+        )
     if not settings.dry_run:
         applied = {"screening": settings.screening.model_dump(mode="json"), "counts": counts}
         workspace.write_bytes(json.dumps(applied, indent=1).encode(), ledger.TILES, "_screening.json")

@@ -65,8 +65,8 @@ def tile(settings: TileSettings) -> Summary:
     workspace, recipe = settings.opened(), settings.recipe()
     if settings.summary:
         return Summary("tiles", ledger.stored_counts(workspace), where=workspace.uri(ledger.TILES))
-    surveys = _survey(settings, workspace)
-    aside = [survey.detail for survey in surveys if survey.detail]
+    surveys, repeats = _survey(settings, workspace)
+    aside = [*(survey.detail for survey in surveys if survey.detail), *repeats]
     if settings.dry_run:
         return Summary("tiles that would be cut", ledger.planned_counts(surveys), aside)
     with workspace.lock(ledger.TILES):
@@ -88,7 +88,8 @@ def tile(settings: TileSettings) -> Summary:
     return Summary("tiles", counts, aside, workspace.uri(ledger.TILES))
 
 
-def _survey(settings: TileSettings, workspace: Workspace) -> list[Survey]:
+def _survey(settings: TileSettings, workspace: Workspace) -> tuple[list[Survey], list[str]]:
+    """Look at all candidates; returns what each is, and a line for each that another one repeats byte by byte."""
     paths = find_scenes(settings.scenes.paths or [workspace.uri("scenes")])
     look = partial(survey_scene, scenes=settings.scenes, grid=settings.tiling)
     with ThreadPoolExecutor() as pool:
@@ -96,8 +97,13 @@ def _survey(settings: TileSettings, workspace: Workspace) -> list[Survey]:
     bad = [survey for survey in surveys if survey.detail]
     if bad and settings.strict:
         raise SceneError(bad[0].detail, code=bad[0].reason or "bands")
-    # The same bytes under two names are one scene.
-    return list({survey.key: survey for survey in reversed(surveys)}.values())[::-1]
+    first: dict[str, Survey] = {}
+    repeats = []
+    for survey in surveys:
+        before = first.setdefault(survey.key, survey)
+        if before is not survey and before.path != survey.path:
+            repeats.append(f"{survey.name}: has the same bytes as {before.name}, which stands for both")
+    return list(first.values()), repeats
 
 
 def _cut_all(units: list[Unit], done: set[str], settings: TileSettings, workspace: Workspace) -> None:

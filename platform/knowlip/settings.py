@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -129,10 +130,21 @@ def read_settings(kind: type[SettingsT], argv: Sequence[str], *, prog: str) -> S
             kind, cli_prog_name=prog, cli_parse_args=_spell_out(argv, kind.short_flags)
         )
         return kind(_cli_settings_source=source, **values)
+    except SystemExit as ended:
+        if not ended.code:
+            sys.stdout.write(_more_help(kind))
+        raise
     except ValidationError as error:
         raise SettingsError(_explain(error), where=prog, fix="see --help") from error
     except CliError as error:
         raise SettingsError(_explain_flag(kind, str(error)), where=prog, fix="see --help") from error
+
+
+def _more_help(kind: type[JobSettings]) -> str:
+    """Return what the parser does not know of: the file of settings, and shorter flags."""
+    lines = ["", "also:", "  --config FILE         YAML file of settings; flags go before it, the environment after"]
+    lines += [f"  {short:<21} the same as {long}" for short, long in kind.short_flags.items()]
+    return "\n".join([*lines, ""])
 
 
 def _take_config(argv: list[str]) -> tuple[list[str], Path | None]:

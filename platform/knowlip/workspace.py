@@ -221,7 +221,13 @@ class Workspace:
             yield
             return
         place = self.local(".locks")
-        place.mkdir(parents=True, exist_ok=True)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise WorkspaceError(
+                f"cannot be made ({reason})", where=self.root, fix="give another --workspace"
+            ) from error
         with (place / artefact.replace("/", "-")).open("a") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

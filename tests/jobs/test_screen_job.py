@@ -59,7 +59,7 @@ def test_labels_from_a_sheet_decide_the_next_replay(workspace: Workspace, tmp_pa
     assert summary.counts == {"keep": 1, "reject": 1}
     summary = screen_again(ScreenSettings(action="replay", workspace=workspace.root))
     assert summary.counts == {"kept": 2, "set aside now": 1, "brought back": 0, "no image": 1}
-    assert "cut their scenes again" in summary.set_aside[0]
+    assert "--retry no_image" in summary.set_aside[0]
     reasons = {row["tile_id"]: row["reason"] for row in workspace.read_table("tiles/_rejected").to_pylist()}
     assert reasons == {"a": "label", "d": "no_image"}
     assert json.loads(workspace.read_bytes("tiles/_screening.json"))["counts"] == summary.counts
@@ -84,7 +84,7 @@ def test_the_action_is_a_word_on_the_command_line(
     assert "action" in capsys.readouterr().err
     with pytest.raises(DataError, match="cannot be read"):
         screen_again(ScreenSettings(action="label", workspace=workspace.root, labels=str(tmp_path / "none.json")))
-    with pytest.raises(WorkspaceError, match="is not there"):
+    with pytest.raises(WorkspaceError, match="holds no tiles"):
         screen_again(ScreenSettings(action="replay", workspace=str(tmp_path / "empty")))
 
 
@@ -97,5 +97,5 @@ def test_the_tile_job_counts_what_is_there(workspace: Workspace, tmp_path: Path)
         "kept S": 3,
         "rejected: low_structure": 1,
     }
-    with pytest.raises(WorkspaceError, match="is not there"):
+    with pytest.raises(WorkspaceError, match="holds no tiles"):
         tile(TileSettings(workspace=str(tmp_path / "empty"), summary=True))

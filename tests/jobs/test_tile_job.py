@@ -150,6 +150,13 @@ def test_bad_files_are_listed_and_the_good_one_is_tiled(scene: Path, workspace_r
     assert Workspace(workspace_root).read_table("tiles/_scenes").schema.equals(SCENES)
 
 
+def test_the_same_bytes_under_two_names_are_one_scene_and_it_is_said(scene: Path, workspace_root: str) -> None:
+    shutil.copy(scene, scene.with_name("twin_vv.tif"))
+    summary = tile(settings_for(workspace_root, scene.parent, dry_run=True))
+    assert list(summary.counts) == ["quilt_vv.tif"]
+    assert summary.set_aside == ["twin_vv.tif: has the same bytes as quilt_vv.tif, which stands for both"]
+
+
 def test_strict_stops_with_exit_code_2(scene: Path, workspace_root: str, capsys: pytest.CaptureFixture[str]) -> None:
     spoil(scene.parent, scene)
     with pytest.raises(SystemExit) as stopped:

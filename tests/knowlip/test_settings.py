@@ -78,6 +78,15 @@ def test_the_variable_of_the_tests_sets_no_job_s_data(monkeypatch):
     assert read_settings(DataSettings, ["--data", "mine"], prog="job").data == "mine"
 
 
+def test_help_tells_of_the_file_and_of_short_flags(capsys):
+    with pytest.raises(SystemExit) as ended:
+        read("--help")
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert "--config FILE" in told
+    assert "--sources " in told
+
+
 def test_lists_take_several_values_by_long_or_short_flag():
     for flag in ("--sources", "--sources.paths"):
         assert read(flag, "a b.tif", "c.tif", "--seed", "1").sources.paths == ("a b.tif", "c.tif")

@@ -114,6 +114,13 @@ def test_a_second_run_is_refused_while_the_first_holds_the_artefact(tmp_path):
         assert workspace.exists(".locks")
 
 
+def test_a_root_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    refused = pytest.raises(WorkspaceError, match="cannot be made")
+    with refused, Workspace(str(tmp_path / "taken")).lock("tiles"):
+        pass
+
+
 def test_the_lock_of_a_killed_run_is_free(tmp_path):
     script = (
         "import os, signal, sys; from knowlip.workspace import Workspace\n"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from knowlip.errors import WorkspaceError
 from knowlip.manifest import digest
 from knowlip.records import SCALES, SCENES, conform
 from knowlip.tiling.survey import Survey
@@ -70,7 +71,11 @@ def stored_counts(workspace: Workspace) -> dict[str, Any]:
     Raises:
         WorkspaceError: It holds no tiles.
     """
-    statuses = Counter(workspace.read_table(SCENE_LOG, columns=["status"])["status"].to_pylist())
+    if not workspace.files(SCENE_LOG):
+        raise WorkspaceError("holds no tiles", where=workspace.uri(TILES), fix="run jobs.tile first")
+    scenes = workspace.read_table(SCENE_LOG, columns=["status", "reason"]).to_pylist()
+    statuses = Counter(scene["status"] for scene in scenes)
+    reasons = Counter(scene["reason"] for scene in scenes if scene["status"] == "rejected")
     kept, rejected = (
         sum(_tally(workspace, artefact, column).values(), Counter[str]())
         for artefact, column in ((TILES, "scale"), (REJECTED_TILES, "reason"))
@@ -78,6 +83,7 @@ def stored_counts(workspace: Workspace) -> dict[str, Any]:
     return {
         "scenes tiled": statuses["tiled"],
         "scenes set aside": statuses["rejected"],
+        **{f"scenes set aside: {reason}": count for reason, count in sorted(reasons.items())},
         **{f"kept {scale}": kept[scale] for scale in SCALES},
         **{f"rejected: {reason}": count for reason, count in sorted(rejected.items())},
     }
