@@ -84,7 +84,7 @@ def test_the_action_is_a_word_on_the_command_line(
     assert "action" in capsys.readouterr().err
     with pytest.raises(DataError, match="cannot be read"):
         screen_again(ScreenSettings(action="label", workspace=workspace.root, labels=str(tmp_path / "none.json")))
-    with pytest.raises(WorkspaceError, match="holds no tiles"):
+    with pytest.raises(WorkspaceError, match="is not there"):
         screen_again(ScreenSettings(action="replay", workspace=str(tmp_path / "empty")))
 
 

@@ -22,7 +22,8 @@ def choose(facts: TileFacts, measured: Measurements, ancestry: tuple[TileFacts, 
     near = (facts, *ancestry)
     airport = any(one.airports for one in near)
     port = any(one.ports for one in near)
-    if facts.ports or (measured.basin_share >= MARINE_SHARE and (port or not airport)):
+    afloat = measured.basin_share >= MARINE_SHARE and not facts.airports and (port or not airport)
+    if facts.ports or afloat:
         return "marine_target"
     if airport and (facts.airports or measured.strips or measured.scatterers):
         return "ground_target"

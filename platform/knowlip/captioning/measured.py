@@ -39,7 +39,7 @@ class MeasuredCaptioner:
     seed: int = 0
     model: str = "measured"
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     """Raised when the same measurements shall give another text."""
 
     def caption(self, request: Request) -> Caption:

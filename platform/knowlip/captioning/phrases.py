@@ -73,6 +73,10 @@ FUNCTION = {
         "[Factories|Warehouses], [yards|depots] and [halls|sheds] [suggest|indicate] an industrial [zone|district].",
         "[An|The] industrial [estate|area|complex], [with|holding] [large halls|metal-roofed plants].",
     ),
+    "mixed": (
+        "[Mixed|Varied] land use: [open ground|gaps] [among|between] [scattered|dispersed] [buildings|structures].",
+        "[Ground|Land] in mixed use, [partly|in part] [built-up|built], [partly|in part] open.",
+    ),
     "agricultural": (
         "[Farming|Cultivation]: [open|level] agricultural [fields|parcels|land], [sparsely|thinly] [built|settled].",
         "[Agricultural|Cultivated] and [open|grassy] ground, [few|hardly any] buildings.",

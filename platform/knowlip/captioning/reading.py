@@ -13,11 +13,17 @@ from knowlip.captioning.strips import Strip
 
 __all__ = ["FUNCTIONS", "Reading", "read"]
 
-FUNCTIONS = ("airport", "port", "open water", "urban", "industrial", "agricultural", "natural")
+FUNCTIONS = ("airport", "port", "open water", "urban", "industrial", "mixed", "agricultural", "natural")
 """What a region is used for, as `regional_function` names it."""
 
 REACH_M = 6000.0
 """An airport or port gives its function to tiles that share a larger tile of at most this extent with it."""
+
+_SETTLED, _SETTLED_A_KM2 = 3, 0.1
+"""Ground with more buildings than this is not called open country."""
+
+_NAVIGABLE = 0.05
+"""Share of water from which on what lies in the dark may be a vessel: inland, a lone roof among dark fields is none."""
 
 AIRCRAFT_GSD_M = 4.0
 """Coarser images do not show an aircraft as such."""
@@ -60,7 +66,8 @@ def read(facts: TileFacts, measured: Measurements, ancestry: Sequence[TileFacts]
     port = next((spot for one in near for spot in one.ports), None)
     paved = airport is not None and not facts.ports and (bool(facts.airports) or port is None)
     basin = "" if measured.basin_share < 0.01 else "apron" if paved else "water"
-    targets = tuple(_category(one, measured.gsd_m, paved=paved) for one in measured.scatterers)
+    afloat = basin == "water" and measured.basin_share > _NAVIGABLE
+    targets = tuple(_category(one, measured.gsd_m, paved=paved, afloat=afloat) for one in measured.scatterers)
     return Reading(
         function=_function(facts, measured, targets, airport=airport, port=port),
         airport=airport,
@@ -96,13 +103,15 @@ def _land_use(measured: Measurements, targets: Sequence[str]) -> str:
         return "industrial" if largest > 100.0 else "urban"
     if measured.bright_share > 0.4 or (measured.bright_share > 0.15 and built) or (built >= 3 and per_km2 > 5.0):
         return "urban"
+    if built >= _SETTLED and (per_km2 > _SETTLED_A_KM2 or measured.bright_share > 0.1):
+        return "mixed"  # buildings that a wide view has averaged away are no proof of open country
     return "agricultural" if measured.plain_share > measured.rough_share else "natural"
 
 
-def _category(one: Scatterer, gsd_m: float, *, paved: bool) -> str:
+def _category(one: Scatterer, gsd_m: float, *, paved: bool, afloat: bool) -> str:
     if paved and not one.arcs and gsd_m <= AIRCRAFT_GSD_M and one.dark_around > 0.3 and 10.0 <= one.length_m <= 90.0:
         return "aircraft"
-    if one.dark_around > 0.6 and not paved and not one.arcs:
+    if one.dark_around > 0.6 and afloat and not one.arcs:
         return "vessel"
     if one.arcs:
         return "storage tank"
