@@ -26,7 +26,7 @@ from knowlip.tiling.grid import GridSettings
 from knowlip.tiling.regions import RegionSettings, read_region
 from knowlip.tiling.retrying import Retry, UnitRetrier, units_to_retry
 from knowlip.tiling.screening import ScreeningSettings
-from knowlip.tiling.survey import SceneSettings, Survey, survey_scene
+from knowlip.tiling.survey import SceneSettings, Survey, distinct, survey_scene
 from knowlip.tiling.table import StripTables
 from knowlip.tiling.units import TILE_PARTS, Unit, UnitCutter, units_of
 from knowlip.workspace import Workspace
@@ -97,13 +97,7 @@ def _survey(settings: TileSettings, workspace: Workspace) -> tuple[list[Survey],
     bad = [survey for survey in surveys if survey.detail]
     if bad and settings.strict:
         raise SceneError(bad[0].detail, code=bad[0].reason or "bands")
-    first: dict[str, Survey] = {}
-    repeats = []
-    for survey in surveys:
-        before = first.setdefault(survey.key, survey)
-        if before is not survey and before.path != survey.path:
-            repeats.append(f"{survey.name}: has the same bytes as {before.name}, which stands for both")
-    return list(first.values()), repeats
+    return distinct(surveys)
 
 
 def _cut_all(units: list[Unit], done: set[str], settings: TileSettings, workspace: Workspace) -> None:

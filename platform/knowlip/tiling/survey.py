@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pydantic import Field
@@ -17,7 +17,7 @@ from knowlip.tiling.grid import GridSettings
 from knowlip.tiling.strips import Strip, plan_strips
 from knowlip.tiling.texture import ENL_BLOCK_PX, calm_looks
 
-__all__ = ["Radiometry", "SceneSettings", "Survey", "band_radiometry", "survey_scene"]
+__all__ = ["Radiometry", "SceneSettings", "Survey", "band_radiometry", "distinct", "survey_scene"]
 
 
 class SceneSettings(Section):
@@ -112,6 +112,17 @@ def survey_scene(path: str, scenes: SceneSettings, grid: GridSettings) -> Survey
         named = SceneError(error.what, where=error.where or name, fix=error.fix)
         return Survey(path, name, reason=error.code, detail=str(named))
     return Survey(path, name, scene, tuple(strips), bands, detail=" · ".join(lines))
+
+
+def distinct(surveys: Iterable[Survey]) -> tuple[list[Survey], list[str]]:
+    """Return the first survey of each scene, and a line for each file that has the same bytes as an earlier one."""
+    first: dict[str, Survey] = {}
+    lines = []
+    for survey in surveys:
+        before = first.setdefault(survey.key, survey)
+        if before.path != survey.path:
+            lines.append(f"{survey.name}: has the same bytes as {before.name}, which stands for both")
+    return list(first.values()), lines
 
 
 def _usable(scene: Scene, settings: SceneSettings) -> tuple[Scene, dict[int, Radiometry], list[str]]:
