@@ -194,7 +194,8 @@ class SceneReader:
         cell_height, cell_width = (size * math.ceil(side / size) for size in self.source.block_shapes[0])
         down, across = math.ceil(height / cell_height), math.ceil(width / cell_width)
         sampled_px = min(_SAMPLED_SHARE * height * width, _SAMPLED_PX)
-        cells = min(blocks, max(_FEWEST_CELLS, round(sampled_px / (cell_height * cell_width))))
+        wanted = max(_FEWEST_CELLS, round(sampled_px / (cell_height * cell_width)))
+        cells = min(blocks, down * across, wanted)
         for at_row, at_col in _spread(rng, down, across, cells):
             top, left = int(at_row * down) * cell_height, int(at_col * across) * cell_width
             tall, wide = min(cell_height, height - top), min(cell_width, width - left)
