@@ -35,13 +35,16 @@ class _Pacer:
         self._limiter = Limiter()
 
     def configure(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
+        """Take the ceilings of a run that begins."""
         self._limiter.configure(requests_per_minute, tokens_per_minute)
 
     def acquire(self, tokens: list[int], started: int, correction: int) -> Grant:
+        """Say when calls may start; `correction` is what earlier ones took beyond what was expected, tokens."""
         self._limiter.settle(0, correction)
         return self._limiter.acquire(tokens, time.monotonic(), started=started)
 
     def throttled(self, wait_s: float, refused: bool) -> None:
+        """Pause, and go slower where the server refused."""
         (self._limiter.throttled if refused else self._limiter.pause)(wait_s, time.monotonic())
 
 
@@ -53,18 +56,23 @@ class _Desk:
         self._key = ""
 
     def entrust(self, key: str) -> None:
+        """Take the key."""
         self._key = key
 
     def key(self) -> str:
+        """Hand the key to a worker."""
         return self._key
 
     def hold(self, most: Hold) -> tuple[Verdict, int]:
+        """Set the most that a call can cost aside, if the budget allows it."""
         return self._turnstile.hold(most, time.monotonic())
 
     def settle(self, number: int, spent: Hold) -> None:
+        """Put what a call took in the place of what was held for it."""
         self._turnstile.budget.settle(number, spent)
 
     def failed(self, fault: Fault) -> bool:
+        """Count a call that failed for good; say whether the run is to end."""
         self._turnstile.failed(fault)
         return self._turnstile.reason is not None
 
@@ -75,6 +83,7 @@ class _Desk:
         return self._turnstile.reason is not None
 
     def reason(self) -> EndpointError | None:
+        """Why the run is to end, if it is."""
         return self._turnstile.reason
 
 

@@ -15,7 +15,7 @@ from knowlip.captioning.measured import MeasuredCaptioner
 from knowlip.captioning.units import CaptionUnit, rows
 from knowlip.workspace import Workspace
 
-__all__ = ["measured", "places", "write_measured"]
+__all__ = ["measured", "numbered", "places", "write_measured"]
 
 
 def measured(workspace: Workspace, units: list[CaptionUnit], family: str) -> ray.data.Dataset:
@@ -40,13 +40,14 @@ def write_measured(workspace: Workspace, units: list[CaptionUnit], *, family: st
         write_unit(workspace, unit.name, recipe, list(chain.run(rows(workspace, unit))))
         return row
 
-    units_of_work(_numbered(units)).map(write).materialize()
+    units_of_work(numbered(units)).map(write).materialize()
 
 
 def places(units: list[CaptionUnit]) -> ray.data.Dataset:
     """Return a dataset with one block a unit: its place in the list."""
-    return ray.data.from_items(_numbered(units), override_num_blocks=len(units))
+    return ray.data.from_items(numbered(units), override_num_blocks=len(units))
 
 
-def _numbered(units: list[CaptionUnit]) -> list[dict[str, int]]:
+def numbered(units: list[CaptionUnit]) -> list[dict[str, int]]:
+    """Return a row a unit, with its place in the list."""
     return [{"unit": place} for place in range(len(units))]

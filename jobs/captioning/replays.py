@@ -11,7 +11,7 @@ from typing import Any
 import ray
 import ray.data
 
-from jobs.captioning.measuring import places
+from jobs.captioning.measuring import numbered, places
 from jobs.captioning.streaming import Access
 from jobs.captioning.writing import write_unit
 from jobs.units import units_of_work
@@ -70,7 +70,7 @@ class Work:
             write_unit(work.workspace, unit.name, recipe, captions)
             return row
 
-        units_of_work([{"unit": place} for place in range(len(self.units))]).map(write).materialize()
+        units_of_work(numbered(self.units)).map(write).materialize()
 
     def _asked(self, unit: CaptionUnit, scale: str, dialect: Dialect) -> Iterator[tuple[bytes, bytes]]:
         above = SCALES[: SCALES.index(scale) + 1]

@@ -29,6 +29,7 @@ class _Phase:
 
     @property
     def name(self) -> str:
+        """Name of the phase in metrics and files."""
         return f"round{self.round}-phase{self.number}"
 
 

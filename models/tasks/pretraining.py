@@ -159,20 +159,24 @@ class _Scores:
         self._counts = torch.zeros(len(SUBTEXTS) + 1)
 
     def add_pairs(self, image_BE: Tensor, text_BE: Tensor) -> None:
+        """Take embeddings of held-out images and of their texts (B, E)."""
         self._images.append(image_BE)
         self._texts.append(text_BE)
 
     def add_matches(self, positive_B2: Tensor, negatives: list[Tensor], valid_2B: Tensor) -> None:
+        """Count which pairs (B, 2) were told to match, and which negatives, where valid, were told not to."""
         right = [positive_B2[:, 1] > positive_B2[:, 0]]
         right += [(n[:, 0] > n[:, 1])[valid] for n, valid in zip(negatives, valid_2B, strict=True)]
         self._add(len(SUBTEXTS), torch.cat(right))
 
     def add_written(self, chosen_BT: Tensor, labels_BT: Tensor, kinds_BT: Tensor) -> None:
+        """Count by kind of sub-text which masked tokens (B, T) were written as they were."""
         right_BT = chosen_BT == labels_BT
         for kind in range(len(SUBTEXTS)):
             self._add(kind, right_BT[(kinds_BT == kind) & (labels_BT != IGNORED)])
 
     def summary(self) -> dict[str, float]:
+        """Return recalls and accuracies over all workers; nothing where there was nothing to score."""
         device = self._images[-1].device
         images, texts = (torch.cat([p.to(device) for p in parts]) for parts in (self._images, self._texts))
         images, texts = gather_rows(images), gather_rows(texts)

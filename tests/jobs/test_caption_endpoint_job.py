@@ -114,7 +114,6 @@ def test_a_wrong_key_stops_the_job_in_one_line(
     assert caption(settings(tiled, server)).counts["captions"] == TILES
 
 
-@pytest.mark.slow
 def test_a_budget_is_not_passed_and_more_of_it_goes_on(tiled: Workspace, server: LlmServer) -> None:
     budget = 15_000
     with pytest.raises(EndpointError, match="budget"):

@@ -84,7 +84,7 @@ def test_a_finished_run_is_left_alone_and_refused_to_other_settings(
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("task", ["classification", pytest.param("vqa", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("task", ["classification", "vqa"])
 def test_fine_tuning_leaves_a_model_and_says_what_the_floor_is(pretrained: Workspace, task: str) -> None:
     settings = FinetuneSettings(
         workspace=pretrained.root,

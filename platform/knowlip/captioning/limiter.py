@@ -53,6 +53,7 @@ class _Pace:
         return now_s if self.per_minute is None else max(now_s, self.next_s - BURST_S)
 
     def take(self, amount: float, at_s: float) -> None:
+        """Book an amount from a moment on."""
         if self.per_minute is not None:
             self.next_s = max(self.next_s, at_s) + amount * 60.0 / self.per_minute
 

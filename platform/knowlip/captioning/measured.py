@@ -79,6 +79,7 @@ class _Writer:
         return sentence(templates, fields, self.rng)
 
     def scene_background(self) -> str:
+        """What is shown, where, and by which radar."""
         facts = self.facts
         radar = " ".join(
             part for part in (facts.sensor, f"{facts.band}-band" if facts.band else "", facts.polarisation) if part
@@ -94,6 +95,7 @@ class _Writer:
         )
 
     def regional_function(self) -> str:
+        """What the ground is used for, and what surrounds it."""
         function = self.reading.function
         spot = {"airport": self.reading.airport, "port": self.reading.port}.get(function)
         text = (
@@ -106,6 +108,7 @@ class _Writer:
         return text
 
     def terrain_structure(self) -> str:
+        """Texture, cover, water or aprons, and the longest strip."""
         texts = [self._say(phrases.GROUND, texture=self.measured.texture, parts=_cover(self.measured, self.reading))]
         if self.reading.basin:
             side = f", mostly to the {self.measured.basin_side}" if self.measured.basin_side else ""
@@ -129,11 +132,13 @@ class _Writer:
         )
 
     def target_category(self) -> str:
+        """Which kinds of targets there are."""
         if not self.reading.counts:
             return self._say(phrases.CATEGORY_NONE, cover=_cover(self.measured, self.reading, most=1))
         return self._say(phrases.CATEGORY, kinds=joined([counted(2, kind)[4:] for kind, _ in self.reading.counts]))
 
     def target_quantity(self) -> str:
+        """How many of each."""
         counts = self.reading.counts
         if not counts:
             return self._say(phrases.QUANTITY_NONE)
@@ -146,6 +151,7 @@ class _Writer:
         )
 
     def target_location(self) -> str:
+        """Where the strongest lies, and where most are."""
         if not self.measured.scatterers:
             return self._say(phrases.LOCATION_NONE, region=region_name(self.measured.bright_region or 5))
         regions = Counter(one.region for one in self.measured.scatterers)
@@ -159,6 +165,7 @@ class _Writer:
         )
 
     def target_structure(self) -> str:
+        """Size, bearing and contrast of the strongest."""
         if not self.measured.scatterers:
             return self._say(phrases.STRUCTURE_NONE, variation=f"{self.measured.variation:.2f}")
         strongest = self.measured.scatterers[0]
@@ -172,6 +179,7 @@ class _Writer:
         )
 
     def spatial_layout(self) -> str:
+        """How the targets lie to one another and to the longest way."""
         measured = self.measured
         if measured.pattern == "none":
             side = f", brighter to the {measured.bright_side}" if measured.bright_side else ""

@@ -102,6 +102,7 @@ class _Growing:
 
     @property
     def window(self) -> Window:
+        """Its place in the scene."""
         return self.planned.window
 
     def bottom(self, height: int) -> int:
@@ -125,12 +126,15 @@ class _Read:
 
     @property
     def last(self) -> int:
+        """Scene row after the last one."""
         return self.first + len(self.pixels)
 
     def into(self, one: _Growing) -> None:
+        """Give a growing tile the rows that it covers."""
         self._give(one.window, one.window.row, one.window.row + one.window.height, one.averager.take)
 
     def into_part(self, maker: PartMaker) -> None:
+        """Give the rows to the part of a larger tile that this strip answers for."""
         self._give(maker.window, maker.first, maker.last, maker.take)
 
     def _give(self, window: Window, first: int, last: int, take: Callable[[Pixels], None]) -> None:
@@ -147,6 +151,7 @@ class _Stored:
     parts: dict[str, Part]
 
     def into(self, one: _Growing) -> None:
+        """Join what was seen before of a tile."""
         part = self.parts.get(one.planned.tile_id)
         if part is not None:
             one.averager.join(part)

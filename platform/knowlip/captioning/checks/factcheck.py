@@ -73,6 +73,7 @@ class _Known:
 
     @cached_property
     def reading(self) -> Reading:
+        """What the measurements mean at this place."""
         return read(self.facts, self.measured, self.ancestry)
 
     def sites(self, kind: str) -> tuple[Spot, ...]:
