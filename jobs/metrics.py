@@ -35,6 +35,7 @@ METRICS: dict[str, Metric] = {
     "knowlip_train_samples_per_s": Metric("gauge", "Examples all workers train on a second", ("run", "phase")),
     "knowlip_train_data_wait_share": Metric("gauge", "Share of the time that a step waits for data", ("run", "phase")),
     "knowlip_train_memory_gb": Metric("gauge", "Memory of the first worker, GB", ("run", "phase")),
+    "knowlip_train_mfu": Metric("gauge", "Share of a GPU's peak that the first worker's model uses", ("run", "phase")),
     "knowlip_train_step": Metric("gauge", "Optimiser steps done", ("run", "phase")),
 }
 

@@ -27,12 +27,16 @@ from jobs.train.checkpointing import Progress
 from jobs.train.engine import TaskModule, start_engine
 from jobs.train.meter import Meter, Reading
 from jobs.train.metrics import MetricsLog
+from jobs.train.peaks import peak_flops
 from jobs.train.plan import Plan
 from jobs.train.schedule import Schedule
 from knowlip.errors import CheckpointError, DataError
-from models.tasks.protocol import Batch
+from models.tasks.protocol import Batch, Counted
 
 __all__ = ["train_worker"]
+
+_MACHINE = ("samples_per_s", "data_wait_share", "memory_gb", "mfu")
+"""What a reading says of the machine, not of what is learned."""
 
 
 def train_worker(plan: Plan) -> CheckpointError | DataError | None:
@@ -101,7 +105,7 @@ class _Worker:
         plan, engine, task = self.plan, self.engine, self.plan.task
         torch.manual_seed(plan.train.seed * 1_000_003 + epoch * 1009 + self.rank)
         engine.train()
-        meter = Meter(self.device)
+        meter = Meter(self.device, peak_flops(self.device, plan.scaling.precision))
         step, samples, started = self.progress.step, self.progress.samples, time.perf_counter()
         batches = self.feed.training(epoch)
         for _ in range(plan.steps_per_epoch):
@@ -112,7 +116,8 @@ class _Worker:
                 losses = engine(batch)
                 engine.backward(sum(losses.values()))
                 engine.step()
-                meter.add(losses, batch, plan.samples_per_step // plan.scaling.accumulation)
+                flops = task.flops(batch) if isinstance(task, Counted) else 0.0
+                meter.add(losses, batch, plan.samples_per_step // plan.scaling.accumulation, flops)
             task.after_step()
             step, samples = step + 1, samples + plan.samples_per_step
             if step % plan.train.log_every == 0:
@@ -180,8 +185,9 @@ class _Worker:
         plan, rate = self.plan, self.schedule.rate(step - 1)
         self.log.add({**reading, "learning_rate": rate}, epoch=epoch + 1, step=step)
         place = {"run": plan.run.removeprefix("runs/"), "phase": plan.phase}
-        for name in ("samples_per_s", "data_wait_share", "memory_gb"):
-            observe(f"knowlip_train_{name}", reading[name], **place)
+        for name in _MACHINE:
+            if name in reading:
+                observe(f"knowlip_train_{name}", reading[name], **place)
         observe("knowlip_train_step", step, **place)
         done = step - self.progress.step
         left = (plan.last_epoch - epoch) * plan.steps_per_epoch - done
@@ -190,12 +196,12 @@ class _Worker:
 
 
 def _status(plan: Plan, reading: Reading, epoch: int, step: int, rate: float, eta: float) -> str:
-    machine = ("skipped", "samples_per_s", "data_wait_share", "memory_gb")
-    losses = "  ".join(f"{name} {value:.3f}" for name, value in reading.items() if name not in machine)
+    losses = "  ".join(f"{name} {value:.3f}" for name, value in reading.items() if name not in ("skipped", *_MACHINE))
+    used = f"MFU {reading['mfu']:.1%}  " if "mfu" in reading else ""
     return (
         f"{plan.phase}  epoch {epoch + 1}/{plan.last_epoch}  step {step}  {losses}  lr {rate:.1e}  "
         f"{reading['samples_per_s']:.0f} samples/s  data wait {reading['data_wait_share']:.1%}  "
-        f"{reading['memory_gb']:.1f} GB  ETA {int(eta // 60)}:{int(eta % 60):02d}"
+        f"{used}{reading['memory_gb']:.1f} GB  ETA {int(eta // 60)}:{int(eta % 60):02d}"
     )
 
 

@@ -18,7 +18,7 @@ __all__ = ["Meter", "Reading"]
 
 Reading = dict[str, float]
 """Mean losses of the steps since the last reading, how many examples were ``skipped`` as unusable, ``samples_per_s``,
-``data_wait_share`` and ``memory_gb``."""
+``data_wait_share``, ``memory_gb``, and ``mfu`` on a GPU whose peak is known."""
 
 
 class Meter:
@@ -26,10 +26,11 @@ class Meter:
 
     Args:
         device: Where the losses lie.
+        peak_flops: What the device can do in a second, where that is known.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, peak_flops: float | None = None) -> None:
+        self._device, self._peak = device, peak_flops
         self._clear()
 
     @contextmanager
@@ -39,13 +40,21 @@ class Meter:
         yield
         self._waited += time.perf_counter() - started
 
-    def add(self, losses: Mapping[str, Tensor], batch: Batch, samples: int) -> None:
-        """Note a step's losses (left on the device), whose they are, and how many examples all workers saw."""
+    def add(self, losses: Mapping[str, Tensor], batch: Batch, samples: int, flops: float = 0.0) -> None:
+        """Note a step's losses (left on the device), whose they are, and how many examples all workers saw.
+
+        Args:
+            losses: By name.
+            batch: This worker's.
+            samples: Examples of all workers.
+            flops: Operations that this worker's batch asked for; 0 where they are not counted.
+        """
         self._names = list(losses)
         self._losses.append(torch.stack([loss.detach().float() for loss in losses.values()]))
         self._ids.append([str(name) for name in batch.get("tile_id") or batch.get("example_id") or []])
         self._skipped += len(batch.get("skipped", []))
         self._samples += samples
+        self._flops += flops
 
     def read(self) -> Reading:
         """Read the losses, averaged over steps and workers; every worker must call this at the same step.
@@ -66,6 +75,8 @@ class Meter:
         reading["samples_per_s"] = self._samples / seconds
         reading["data_wait_share"] = self._waited / seconds
         reading["memory_gb"] = _memory_gb(self._device)
+        if self._peak and self._flops:
+            reading["mfu"] = self._flops / seconds / self._peak
         self._clear()
         return reading
 
@@ -74,6 +85,7 @@ class Meter:
         self._losses: list[Tensor] = []
         self._ids: list[list[str]] = []
         self._samples = 0
+        self._flops = 0.0
         self._skipped = 0
         self._waited = 0.0
         self._started = time.perf_counter()

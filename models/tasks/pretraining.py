@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from models.augment import Augmentation
 from models.checkpoint import save_checkpoint
 from models.collectives import gather_rows
 from models.config import KnowLIPConfig
+from models.flops import StepFlops
 from models.initialise import Initialisation, initialise
 from models.knowlip import KnowLIP
 from models.objectives.mlm import IGNORED
@@ -98,9 +100,7 @@ class PretrainingTask:
         student.checkpoint_activations(self.settings.checkpoint_activations)
         self._network = PretrainingNetwork(student)
         if self.settings.compile:
-            for model in (student, self._network.momentum.model):
-                model.vision.blocks.compile()
-                model.text.compile()
+            _compile(student, self._network.momentum.model)
         return self._network
 
     def collate(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
@@ -114,6 +114,14 @@ class PretrainingTask:
     def after_step(self) -> None:
         """Push the queue and move the momentum encoders."""
         self.network.after_step()
+
+    def flops(self, batch: Batch) -> float:
+        """Return the floating-point operations of a step on a batch; `build` must have been called."""
+        return self._flops(batch)
+
+    @cached_property
+    def _flops(self) -> StepFlops:
+        return StepFlops(self.network)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> None:
@@ -147,6 +155,15 @@ class PretrainingTask:
     def _pixels(self, batch: Batch) -> Tensor:
         pixels_BCHW = self.preprocessing.normalised(batch["pixels"])
         return pixels_BCHW.to(self.network.student.image_projection.weight.dtype)
+
+
+def _compile(*models: KnowLIP) -> None:
+    """Compile the towers of some models; lengths of texts are left open, so that a new one compiles nothing."""
+    # Three uses, with gradients and without, in training and in evaluation: more variants than the 8 kept by default.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
+    for model in models:
+        model.vision.blocks.compile()
+        model.text.compile(dynamic=True)
 
 
 class _Scores:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Batch", "Task"]
+__all__ = ["Batch", "Counted", "Task"]
 
 Batch = dict[str, Any]
 """What ``collate`` returns: tensors (moved to the device by the loop) and, beside them, plain lists of ids."""
@@ -59,4 +59,13 @@ class Task(Protocol):
 
     def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         """Write the checkpoint folder that ``models.load`` opens."""
+        ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A task that can say how much its steps compute; the loop then tells a GPU's use (MFU)."""
+
+    def flops(self, batch: Batch) -> float:
+        """Return the floating-point operations of a training step on a batch."""
         ...
