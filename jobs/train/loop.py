@@ -30,7 +30,7 @@ from jobs.train.metrics import MetricsLog
 from jobs.train.peaks import peak_flops
 from jobs.train.plan import Plan
 from jobs.train.schedule import Schedule
-from knowlip.errors import CheckpointError, DataError
+from knowlip.errors import CheckpointError, DataError, KnowlipError, SettingsError
 from models.tasks.protocol import Batch, Counted
 
 __all__ = ["train_worker"]
@@ -39,7 +39,7 @@ _MACHINE = ("samples_per_s", "data_wait_share", "memory_gb", "mfu")
 """What a reading says of the machine, not of what is learned."""
 
 
-def train_worker(plan: Plan) -> CheckpointError | DataError | None:
+def train_worker(plan: Plan) -> KnowlipError | None:
     """Train one phase in this worker.
 
     Returns:
@@ -56,6 +56,15 @@ def train_worker(plan: Plan) -> CheckpointError | DataError | None:
         if isinstance(problem, CheckpointError) or problem.code == "loss_not_finite":
             return problem
         raise
+    except torch.OutOfMemoryError as error:
+        problem = SettingsError(
+            f"{plan.micro_batch} examples at once do not fit the GPU ({str(error).split('. ')[1]})",
+            where="train.batch_size",
+            fix="lower it, raise scaling.accumulation or scaling.workers, or set checkpoint_activations",
+        )
+        if plan.scaling.workers == 1:
+            return problem
+        raise problem from error  # the other workers wait for this one, and are ended by that
     return None
 
 

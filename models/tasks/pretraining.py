@@ -158,12 +158,14 @@ class PretrainingTask:
 
 
 def _compile(*models: KnowLIP) -> None:
-    """Compile the towers of some models; lengths of texts are left open, so that a new one compiles nothing."""
+    """Compile the layers of some models: one layer's code serves all of a tower, and any length of text."""
     # Three uses, with gradients and without, in training and in evaluation: more variants than the 8 kept by default.
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
     for model in models:
-        model.vision.blocks.compile()
-        model.text.compile(dynamic=True)
+        for block in model.vision.blocks:
+            block.compile()
+        for layer in model.text.layers:
+            layer.compile(dynamic=True)
 
 
 class _Scores:

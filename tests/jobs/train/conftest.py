@@ -46,12 +46,13 @@ class PlaneTask:
         poison: Example whose loss is not a number.
         die_at: Optimiser step at which the process dies, if `marker` does not exist yet.
         marker: File that is made just before dying.
+        full: Whether the device's memory does not hold a batch.
     """
 
     name, best_metric, higher_is_better = "plane", "error", False
 
-    def __init__(self, poison: str = "", die_at: int = 0, marker: str = "") -> None:
-        self.poison, self.die_at, self.marker = poison, die_at, marker
+    def __init__(self, poison: str = "", die_at: int = 0, marker: str = "", full: bool = False) -> None:
+        self.poison, self.die_at, self.marker, self.full = poison, die_at, marker, full
         self.errors: list[float] = []
 
     def build(self) -> nn.Module:
@@ -64,6 +65,8 @@ class PlaneTask:
         return {"x": x, "y": y, "example_id": [str(name) for name in columns["example_id"]]}
 
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        if self.full:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 72.00 MiB. GPU 0 is full. See the docs")
         square = (self.network(batch["x"]) - batch["y"]).square().mean()
         if self.poison in batch["example_id"]:
             square = square * float("nan")

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from jobs.train.metrics import collect
 from jobs.train.run import fit
-from knowlip.errors import DataError
+from knowlip.errors import DataError, SettingsError
 from knowlip.workspace import Workspace
 
 MakePlan = Callable[..., Any]
@@ -59,6 +59,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
         fit(plan, splits)
     assert len(str(caught.value).splitlines()) == 1
     assert state(start)
+
+
+@pytest.mark.ray
+def test_a_batch_that_the_device_does_not_hold_is_one_line(
+    ray_cluster: None, make_plan: MakePlan, plane_task: Any
+) -> None:
+    with pytest.raises(SettingsError, match=r"do not fit the GPU \(Tried to allocate 72.00 MiB\).*lower it") as caught:
+        fit(*make_plan(plane_task(full=True), phase="full", epochs=1))
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.ray
