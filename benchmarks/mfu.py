@@ -105,7 +105,8 @@ def _trace(step: Any, batch: dict[str, Any], file: Path) -> None:
     with torch.profiler.profile(activities=activities) as profile:
         step(batch)
         torch.cuda.synchronize()
-    file.write_text(profile.key_averages().table(sort_by="self_cuda_time_total", row_limit=45, max_name_column_width=90))
+    kernels = profile.key_averages()
+    file.write_text(kernels.table(sort_by="self_cuda_time_total", row_limit=45, max_name_column_width=90))
 
 
 def main() -> None:

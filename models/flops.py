@@ -5,7 +5,7 @@ padding included. A product of the trained network counts three times, once forw
 momentum encoders once. What activation checkpointing computes again does not count: it is the hardware's work, not the
 model's.
 
-Shape letters: B batch, N patches and class token, L tokens, T written tokens, D width, E embedding, K keys, V vocabulary.
+Shape letters: B batch, N patches and class token, L tokens, T written tokens, D width, E embedding, V vocabulary.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class StepFlops:
         masked, written = batch["masked_ids"].shape[1], batch["written"].shape[1]
         looked = written * self._cross_token + masked * self._memory_token
         decoder = self._text(written) + looked + self._depth * _attention(written, masked, self._width)
-        return self._fused(masked) + decoder + written * self._written
+        return self._fused(masked) + decoder + len(batch["told"]) / len(batch["ids"]) * self._written
 
 
 def _attention(queries: int, keys: int, width: int) -> float:

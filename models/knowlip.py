@@ -1,7 +1,7 @@
 """The KnowLIP network (section 3.3): two towers, a shared embedding, a matching head and a decoder.
 
 Shape letters: B batch, C channels, H W pixels, N patches (class token first), L tokens, M memory tokens, D width,
-E shared embedding, V vocabulary.
+E shared embedding, V vocabulary, P places in a batch of texts.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ class KnowLIP(nn.Module):
         memory_BMD: Tensor,
         memory_mask_BM: Tensor | None,
         cache: EncoderDecoderCache | None = None,
+        *,
+        at_P: Tensor | None = None,
     ) -> Tensor:
         """Return next-token logits (B, L, V) of a causal decoder that attends to fused states (eq. 6).
 
@@ -85,11 +87,14 @@ class KnowLIP(nn.Module):
             memory_BMD: States from `fuse`.
             memory_mask_BM: True at the memory's tokens.
             cache: From `models.towers.make_cache`, to write token by token.
+            at_P: Places, counted through the rows, at which logits are wanted: (P, V) then. A vocabulary's worth of
+                logits for padding is the largest tensor of a step.
         """
         states_BLD = self.text(
             ids_BL, None, Use.DECODE, context=memory_BMD, context_mask_BM=memory_mask_BM, cache=cache
         )
-        return self.language_head(states_BLD, self.text.embeddings.word_embeddings.weight)
+        states = states_BLD if at_P is None else states_BLD.flatten(0, 1)[at_P]
+        return self.language_head(states, self.text.embeddings.word_embeddings.weight)
 
     def _pooled(self, states_BND: Tensor, mask_BN: Tensor | None) -> Tensor:
         """Return one state (B, D) for an image (its patches, without a mask) or a text (its tokens)."""

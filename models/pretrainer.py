@@ -1,6 +1,6 @@
 """Pretraining on one batch: the model, its momentum encoders and its queue, and the three weighted losses (eq. 7).
 
-Shape letters: B batch, K keys, L tokens, T written tokens, N patches, D width, E embedding.
+Shape letters: B batch, K keys, L tokens, T written tokens, P places, N patches, D width, E embedding.
 """
 
 from __future__ import annotations
@@ -67,13 +67,20 @@ class PretrainingNetwork(nn.Module):
             "itm": weights.itm * self._matching(batch, image_BND, image_BE, text_BE),
         }
         if weights.mlm > 0:
-            losses["mlm"] = weights.mlm * writing_loss(self.written_logits(batch, image_BND), batch["labels"])
+            logits_PV = self.written_logits(batch, image_BND, batch["told"])
+            losses["mlm"] = weights.mlm * writing_loss(logits_PV, batch["labels"], batch["told"])
         return losses
 
-    def written_logits(self, batch: Mapping[str, Any], image_BND: Tensor) -> Tensor:
-        """Return the decoder's logits (B, T, V) for what was masked, the right words before each given."""
+    def written_logits(self, batch: Mapping[str, Any], image_BND: Tensor, at_P: Tensor | None = None) -> Tensor:
+        """Return the decoder's logits (B, T, V) for what was masked, the right words before each given.
+
+        Args:
+            batch: From `PairBatcher`.
+            image_BND: States of its images.
+            at_P: Places, counted through the rows, to which logits (P, V) are limited.
+        """
         memory_BLD = self.student.fuse(image_BND, batch["masked_ids"], batch["masked_mask"])
-        return self.student.decode(batch["written"], None, memory_BLD, batch["masked_mask"])
+        return self.student.decode(batch["written"], None, memory_BLD, batch["masked_mask"], at_P=at_P)
 
     def matching_logits(
         self, batch: Mapping[str, Any], image_BND: Tensor, image_BE: Tensor, text_BE: Tensor

@@ -57,10 +57,11 @@ class PairBatcher:
     def __call__(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
         """Return a batch.
 
-        Keys: `pixels` (B, H, W) uint8; `ids`, `mask` (B, L) of the text, in training less what
-        `MaskConfig.left_out` takes away; `masked_ids`, `masked_mask` of the text
-        with masks; `written`, `labels`, `kinds` (B, T): what the decoder reads, has to write, and of which sub-text;
-        `pair_ids` (B); `duplicates` (B, B); `chance` (B, 2); `tile_id`, and `skipped`: ids set aside with reasons.
+        Keys: `pixels` (B, H, W) uint8; `ids`, `mask` (B, L) of the text, in training less what `MaskConfig.left_out`
+        takes away; `masked_ids`, `masked_mask` of the text with masks; `written`, `labels`, `kinds` (B, T): what the
+        decoder reads, has to write, and of which sub-text; `told` (P): the places that are no padding, counted through
+        the rows; `pair_ids` (B); `duplicates` (B, B); `chance` (B, 2); `tile_id`, and `skipped`: ids set aside with
+        reasons.
 
         Raises:
             DataError: A column is missing, or no row can be used.
@@ -131,6 +132,7 @@ class PairBatcher:
             "masked_mask": masked_mask,
             "written": written,
             "labels": labels,
+            "told": (labels.flatten() != IGNORED).nonzero().squeeze(1),
             "kinds": kinds,
             "duplicates": near_duplicates(tile_ids, texts, self._config.contrast.duplicate_overlap),
             "chance": torch.from_numpy(np.stack(chances)).float(),

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from knowlip.benchmark.metrics.records import Record
+from knowlip.errors import DataError
 
 __all__ = ["caption_records", "caption_scores", "unavailable"]
 
@@ -52,6 +53,9 @@ def caption_records(given: Mapping[str, str], references: Mapping[str, Sequence[
         Records with ``example_id``, ``given``, ``references``, ``bleu`` (clipped and possible n-grams, lengths) and the
         sentence's ``meteor``, ``cider`` and ``spice`` as far as they can be run. CIDEr weighs n-grams by how rare they
         are among these references.
+
+    Raises:
+        DataError: METEOR's Java program died.
     """
     names = sorted(given)
     if not names:
@@ -99,16 +103,41 @@ def _sentence_scores(
     scores = {"cider": [float(value) for value in Cider().compute_score(gts, res)[1]]}
     missing = unavailable()
     if "meteor" not in missing:
-        from pycocoevalcap.meteor.meteor import Meteor
-
-        with _quiet():
-            scores["meteor"] = [float(value) for value in Meteor().compute_score(gts, res)[1]]
+        scores["meteor"] = _meteor(gts, res)
     if "spice" not in missing:
         from pycocoevalcap.spice.spice import Spice
 
         with _quiet():
             scores["spice"] = [float(value["All"]["f"]) for value in Spice().compute_score(gts, res)[1]]
     return scores
+
+
+def _meteor(gts: Mapping[str, list[str]], res: Mapping[str, list[str]]) -> list[float]:
+    """Return each sentence's METEOR.
+
+    Raises:
+        DataError: Its Java program died.
+    """
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    meteor = Meteor()
+    try:
+        return [float(value) for value in meteor.compute_score(gts, res)[1]]
+    except (OSError, ValueError) as error:
+        meteor.meteor_p.kill()
+        said = meteor.meteor_p.stderr.read().decode(errors="replace").strip().splitlines() or ["without a word"]
+        raise DataError(
+            f"its Java program ended early ({said[-1]})",
+            where="METEOR",
+            fix="give it 2 GB of memory, or take java off the PATH to leave METEOR out",
+        ) from error
+    finally:
+        # A score that fails keeps the lock, for which `Meteor` would then wait for ever when it is collected.
+        if meteor.lock.locked():
+            meteor.lock.release()
+        for pipe in (meteor.meteor_p.stdin, meteor.meteor_p.stdout, meteor.meteor_p.stderr):
+            with contextlib.suppress(OSError):  # a broken pipe cannot be flushed
+                pipe.close()
 
 
 def _bleu_counts(guess: str, truths: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from knowlip.benchmark.metrics import (
     segmentation_scores,
 )
 from knowlip.benchmark.metrics.detection import overlaps
+from knowlip.errors import DataError
 
 java = pytest.mark.skipif(shutil.which("java") is None, reason="METEOR needs a Java runtime (default-jre-headless)")
 
@@ -177,6 +181,17 @@ def test_captions_are_scored_as_pycocoevalcap_scores_a_corpus() -> None:
     assert [record["meteor"] for record in records] == pytest.approx(meteor[1])
     assert "spice" not in found
     assert records[0]["meteor"] > records[2]["meteor"] > 0
+
+
+@java
+def test_a_java_program_that_dies_is_one_line_and_no_deadlock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    dying = 'case "$*" in *meteor*) echo "Could not reserve enough space" >&2; exit 1;; esac'
+    (tmp_path / "java").write_text(f'#!/bin/sh\n{dying}\nexec {shutil.which("java")} "$@"\n')
+    (tmp_path / "java").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(DataError, match=r"METEOR: its Java program ended early \(Could not reserve enough space\)"):
+        caption_records(GIVEN, RIGHT)
+    gc.collect()
 
 
 def test_captions_without_java_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
