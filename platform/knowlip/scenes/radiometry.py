@@ -96,7 +96,7 @@ class Transfer:
 
     def _passed(self, raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return levels of a source that is 8-bit already: its own, but for dark zeros and a value of no data."""
-        levels = raw if self.zero_is_nodata else np.maximum(raw, np.uint8(1))
+        levels = raw if self.zero_is_nodata or raw.min(initial=1) > 0 else np.maximum(raw, np.uint8(1))
         return levels if self.nodata in (None, 0.0) else np.where(raw == self.nodata, np.uint8(0), levels)
 
     def _quantise(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,18 @@ class StripTables:
 
     def rejected_table(self) -> pa.Table:
         """Return the tiles that were set aside as GeoParquet."""
-        rows = spatial_order(self.rejected)
-        return with_geometry(conform(pa.Table.from_pylist(rows, schema=REJECTED), REJECTED, where="tiles/_rejected"))
+        return _rejected_table(self.rejected) if self.rejected else _none_rejected()
+
+
+def _rejected_table(rejected: list[dict[str, Any]]) -> pa.Table:
+    rows = spatial_order(rejected)
+    return with_geometry(conform(pa.Table.from_pylist(rows, schema=REJECTED), REJECTED, where="tiles/_rejected"))
+
+
+@cache
+def _none_rejected() -> pa.Table:
+    """Return the table of most strips, made once."""
+    return _rejected_table([])
 
 
 def tile_strip(

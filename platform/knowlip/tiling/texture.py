@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage, stats
-from skimage.feature import graycomatrix, graycoprops
+from skimage.feature import graycomatrix
 
 from knowlip.scenes.radiometry import Transfer
 from knowlip.tiling.tile import Tile
@@ -118,7 +118,7 @@ def calm_looks(images: Iterable[NDArray[np.uint8]], transfer: Transfer) -> float
     """
     looks = [_block_looks(image, transfer.decibels, most=_CALM_BLOCKS) for image in images]
     found = np.concatenate(looks) if looks else np.zeros(0)
-    return max(0.5, float(np.quantile(found, _CALM_QUANTILE))) if found.size else 1.0
+    return max(0.5, _quantile(found, _CALM_QUANTILE)) if found.size else 1.0
 
 
 @lru_cache(maxsize=1024)
@@ -146,13 +146,31 @@ def _cooccurrence(pixels: NDArray[np.uint8]) -> tuple[float, float, float, float
     totals = matrix.sum(axis=(0, 1), keepdims=True)
     if not totals.all():
         return 0.0, 1.0, 1.0, 0.0
-    matrix /= totals
-    names = ("contrast", "homogeneity", "energy", "correlation")
-    contrast, homogeneity, energy, correlation = (
-        float(graycoprops(matrix, name).mean())  # type: ignore[no-untyped-call]
-        for name in names
-    )
-    return contrast, homogeneity, energy, correlation
+    return _properties((matrix / totals).reshape(_LEVELS * _LEVELS, -1))
+
+
+def _properties(shares_PA: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Return contrast, homogeneity, energy and correlation, each the mean over the directions A.
+
+    They are `skimage.feature.graycoprops` of the pairs P of levels, at a tenth of its time: that normalises and lays out
+    its weights anew for each of the four.
+    """
+    rows_P, cols_P = _level_pairs()
+    apart_P = (rows_P - cols_P) ** 2
+    contrast_A, homogeneity_A = np.stack([apart_P, 1.0 / (1.0 + apart_P)]) @ shares_PA
+    row_A, row2_A, col_A, col2_A, both_A = np.stack([rows_P, rows_P**2, cols_P, cols_P**2, rows_P * cols_P]) @ shares_PA
+    spread_A = np.sqrt(np.maximum(row2_A - row_A**2, 0.0) * np.maximum(col2_A - col_A**2, 0.0))
+    alike = spread_A < _ROUNDING * _LEVELS**2
+    correlation_A = np.where(alike, 1.0, (both_A - row_A * col_A) / np.where(alike, 1.0, spread_A))
+    energy_A = np.sqrt(np.einsum("pa,pa->a", shares_PA, shares_PA))
+    return float(contrast_A.mean()), float(homogeneity_A.mean()), float(energy_A.mean()), float(correlation_A.mean())
+
+
+@cache
+def _level_pairs() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return both levels of each pair of a co-occurrence matrix."""
+    rows, cols = np.divmod(np.arange(_LEVELS * _LEVELS, dtype=np.float64), _LEVELS)
+    return rows, cols
 
 
 def _entropy(counts: NDArray[np.int64]) -> float:
@@ -166,7 +184,7 @@ def _entropy(counts: NDArray[np.int64]) -> float:
 def _looks(pixels: NDArray[np.uint8], decibels: NDArray[np.float32]) -> float:
     """Estimate looks of a tile; its calmer blocks are free of structure."""
     looks = _block_looks(pixels, decibels)
-    return float(np.quantile(looks, _ENL_QUANTILE)) if looks.size else 0.0
+    return _quantile(looks, _ENL_QUANTILE) if looks.size else 0.0
 
 
 def _block_looks(
@@ -186,6 +204,11 @@ def _block_looks(
     spread = np.einsum("ij,ij->i", power, power) / side**2 - mean**2
     calm = spread > _ROUNDING * mean**2
     return np.asarray(mean[calm] ** 2 / spread[calm], dtype=np.float64)
+
+
+def _quantile(values: NDArray[np.float64], share: float) -> float:
+    """Return what `np.quantile` does, which takes ten times as long to find out what it was asked for."""
+    return float(np.interp(share * (len(values) - 1), np.arange(len(values)), np.sort(values)))
 
 
 def _range_db(counts: NDArray[np.int64], decibels: NDArray[np.float32]) -> float:

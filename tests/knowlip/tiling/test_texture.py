@@ -7,12 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from affine import Affine
+from skimage.feature import graycomatrix, graycoprops
 
 from knowlip.errors import DataError
 from knowlip.scenes.radiometry import Sample, Transfer, measure_transfer
 from knowlip.tiling.screening import NeighbourFilter, ScreeningSettings, screen
 from knowlip.tiling.texture import Quality, calm_looks, measure_quality
 from knowlip.tiling.tile import Tile
+
+IDENTITY = Transfer("amplitude", "declared", 1.0, 255.0, "identity")
 
 Speckle = Callable[..., np.ndarray]
 
@@ -43,6 +46,25 @@ def test_speckle_alone_is_told_from_a_town(speckle: Speckle) -> None:
     assert rejection is not None
     assert (rejection.reason, rejection.threshold) == ("low_structure", settings.structure_min)
     assert screen(land, settings) is None
+
+
+@pytest.mark.parametrize("dark", [0, 60])
+def test_texture_is_that_of_scikit_image(speckle: Speckle, dark: int) -> None:
+    pixels = np.clip(town(speckle(256, 256)) * 20, 1, 255).astype(np.uint8)
+    pixels[:dark] = 0
+    tile = Tile(pixels, Affine.scale(4.0), "", 4.0)
+    quality = measure_quality(tile, tile, IDENTITY, looks=4.0)
+    levels = np.where(pixels > 0, (pixels.astype(int) - 1) // 8 + 1, 0).astype(np.uint8)
+    angles = [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4]
+    matrix = graycomatrix(levels, [8], angles, levels=33, symmetric=True)[1:, 1:]
+    for name in ("contrast", "homogeneity", "energy", "correlation"):
+        assert getattr(quality, name) == pytest.approx(graycoprops(matrix, name).mean(), rel=1e-9)
+
+
+def test_one_grey_level_has_no_texture() -> None:
+    tile = Tile(np.full((256, 256), 90, np.uint8), Affine.scale(4.0), "", 4.0)
+    quality = measure_quality(tile, tile, IDENTITY, looks=4.0)
+    assert (quality.contrast, quality.homogeneity, quality.energy, quality.correlation) == (0.0, 1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("looks", [1.0, 4.0, 12.0])
