@@ -152,8 +152,8 @@ def _cooccurrence(pixels: NDArray[np.uint8]) -> tuple[float, float, float, float
 def _properties(shares_PA: NDArray[np.float64]) -> tuple[float, float, float, float]:
     """Return contrast, homogeneity, energy and correlation, each the mean over the directions A.
 
-    They are `skimage.feature.graycoprops` of the pairs P of levels, at a tenth of its time: that normalises and lays out
-    its weights anew for each of the four.
+    They are `skimage.feature.graycoprops` of the pairs P of levels, at a tenth of its time: that normalises and lays
+    out its weights anew for each of the four.
     """
     rows_P, cols_P = _level_pairs()
     apart_P = (rows_P - cols_P) ** 2
