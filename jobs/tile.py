@@ -5,18 +5,15 @@ Reads rasters; writes ``tiles/`` (kept), ``tiles/_rejected/`` (set aside, with r
 
 from __future__ import annotations
 
-import pickle
 import time
-from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ClassVar
 
 from jobs.cluster import connected
 from jobs.command import Summary, run
-from jobs.metrics import count
-from jobs.units import finished, unit_file, units_of_work
+from jobs.cutting import spread
+from jobs.units import finished, unit_file
 from knowlip.errors import SceneError
 from knowlip.manifest import Manifest
 from knowlip.scenes.listing import find_scenes
@@ -27,7 +24,6 @@ from knowlip.tiling.regions import RegionSettings, read_region
 from knowlip.tiling.retrying import Retry, UnitRetrier, units_to_retry
 from knowlip.tiling.screening import ScreeningSettings
 from knowlip.tiling.survey import SceneSettings, Survey, distinct, survey_scene
-from knowlip.tiling.table import StripTables
 from knowlip.tiling.units import TILE_PARTS, Unit, UnitCutter, units_of
 from knowlip.workspace import Workspace
 
@@ -113,25 +109,8 @@ def _cut_all(units: list[Unit], done: set[str], settings: TileSettings, workspac
     again = units_to_retry(old, cutter, settings.retry) if settings.retry else []
     if new or again:
         with connected():
-            _spread(new, cutter)
-            _spread(again, UnitRetrier(cutter, settings.retry))
-
-
-def _spread(units: list[Unit], work: Callable[[Unit], StripTables]) -> None:
-    """Do work on units, all over the cluster; larger tiles once all small ones are done."""
-    for stage in sorted({unit.strip.stage for unit in units}):
-        rows = [{"unit": pickle.dumps(unit)} for unit in units if unit.strip.stage == stage]
-        units_of_work(rows).map(partial(_do_one, work=work)).materialize()
-
-
-def _do_one(row: dict[str, Any], work: Callable[[Unit], StripTables]) -> dict[str, Any]:
-    unit: Unit = pickle.loads(row["unit"])  # noqa: S301 (pickled by this very job)
-    tables = work(unit)
-    for scale, number in Counter(tile["scale"] for tile in tables.kept).items():
-        count("knowlip_tiles", number, scale=scale)
-    for reason, number in Counter(tile["reason"] for tile in tables.rejected).items():
-        count("knowlip_tiles_rejected", number, reason=reason)
-    return {"unit": unit.name, "kept": len(tables.kept), "rejected": len(tables.rejected)}
+            spread(new, cutter)
+            spread(again, UnitRetrier(cutter, settings.retry))
 
 
 if __name__ == "__main__":

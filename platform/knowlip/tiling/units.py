@@ -45,6 +45,11 @@ class Unit:
         """What stands for the unit in file names."""
         return self.sibling(self.strip.name)
 
+    @property
+    def below(self) -> set[str]:
+        """Names of the units that its tiles are put together from."""
+        return {self.sibling(name) for name, _, _ in self.strip.below}
+
     def sibling(self, strip: str) -> str:
         """Return the name of the unit of another strip of the same scene."""
         return f"{self.scene.scene_id}-{strip}"
