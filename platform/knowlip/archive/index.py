@@ -24,7 +24,7 @@ __all__ = ["Archive"]
 
 _TABLE = "tiles"
 _EXACT_ROWS = 50_000
-"""Up to this many rows, in the table or left by the filters, every vector is compared: exact, and fast enough."""
+"""Up to this many rows in the table every vector is compared: exact, and fast enough."""
 _INDEXED_ROWS = 10_000
 """From this many rows on, the filtered columns get an index."""
 _MOST_WITHIN = 10_000
@@ -91,8 +91,8 @@ class Archive:
             vector: Query embedding, shape ``(width,)``; its length does not matter.
             k: Most tiles to return.
             filters: Conditions that hold before the nearest are taken, so that ``k`` tiles are found where ``k`` fit.
-            exact: Compare every vector that passes the filters. By default where those are few, since approximate
-                search loses recall there.
+            exact: Compare every vector that passes the filters. By default in a small archive, and in a large one where
+                the filters leave so few that approximate search finds fewer than it was asked for.
 
         Raises:
             DataError: The query has another width, or is not finite, or is zero.
@@ -100,10 +100,13 @@ class Archive:
         query, filters = self._checked(vector), filters or Filters()
         where = filters.where()
         if exact is None:
-            exact = self._table.count_rows(where) <= _EXACT_ROWS
+            exact = len(self) <= _EXACT_ROWS
         limit = k
         while True:
             rows = self._nearest(query, limit, where, exact)
+            if len(rows) < limit and not exact:
+                exact = True
+                continue
             kept = _kept(rows, filters)
             if len(kept) >= k or len(rows) < limit:
                 return [Hit(score=1.0 - row["_distance"], entry=Entry.from_row(row)) for row in kept[:k]]

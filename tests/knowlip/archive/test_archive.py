@@ -262,8 +262,9 @@ def test_the_large_path_recalls_what_the_exact_one_finds(workspace, monkeypatch)
     made = centres[np.arange(4000) % 40] + 0.3 * unit_vectors(4000, 2)
     archive.add(rows_of(archive, made / np.linalg.norm(made, axis=1, keepdims=True), west=np.arange(4000) * 0.02))
     archive.optimise()
-    broad, narrow = Filters(bbox=(0, 0, 60, 1)), Filters(bbox=(40, 0, 40.5, 1))
-    for filters in (None, broad, narrow):
+    broad, narrow, fewer_than_asked = (Filters(bbox=(0, 0, east, 1)) for east in (60, 0.5, 0.1))
+    assert 0 < archive.count(fewer_than_asked) < 10 < archive.count(narrow) < 50
+    for filters in (None, broad, narrow, fewer_than_asked):
         recalls = []
         for query in unit_vectors(10, 3):
             exact = {hit.entry.tile_id for hit in archive.search(query, 10, filters, exact=True)}
