@@ -4,6 +4,9 @@ Both see the same pairs at equal widths and depths. The plain one pads every tex
 for each loss, attends eagerly, and has a decoder with weights of its own, as those modules do. Most of the difference
 is padding, so it depends on how much of the limit the texts fill; the detail says how much. Each arm runs in processes
 of its own, in turns, so that its peak of memory is its own, on one thread whose own seconds are counted.
+
+How long a step waits for its data is what `jobs.pretrain` says of itself, with one worker on the same model and pairs;
+its first status line, in which the first batch is made, is left out. `mfu.py` measures what a GPU makes of a step.
 """
 
 from __future__ import annotations
@@ -26,7 +29,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from truthful import SENTENCES, corpus_table, truthful_tiles
 
+from jobs.pretrain import PretrainSettings, pretrain
+from jobs.train.metrics import collect
+from knowlip.manifest import Manifest
 from knowlip.records import SUBTEXTS
+from knowlip.workspace import Workspace
 from models import KnowLIPConfig, Tokenizer
 from models.objectives import IGNORED, contrast_loss, draw_negatives, matching_loss, writing_loss
 from models.objectives.itc import key_mask
@@ -208,6 +215,29 @@ def measure(arm: str) -> dict[str, float]:
     }
 
 
+def data_wait() -> list[float]:
+    """Return the share of time that the steps of a run of the job itself waited for data, a status line each."""
+    tiles = truthful_tiles(BATCH * 40)
+    table = corpus_table(tiles, [tile.facts for tile in tiles], "train")
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(folder)
+        workspace.write_table(table, "corpus", "part-0.parquet")
+        Manifest(artefact="corpus", job="benchmarks/pretrain.py", settings={}).write(workspace)
+        settings = PretrainSettings(
+            workspace=folder,
+            preset="tiny",
+            model=KnowLIPConfig.model_validate(MODEL),
+            tokenizer={"source": "corpus", "vocab_size": 2000},
+            optimisation={"warmup_steps": 10},
+            train={"batch_size": BATCH, "log_every": 10},
+            scio={"stages": "none", "phase_epochs": (1, 1, 0)},
+            scaling={"workers": 1},
+        )
+        pretrain(settings)
+        rows = collect(workspace, "runs/pretrain").to_pylist()
+    return [row["value"] for row in rows if row["metric"] == "data_wait_share"][1:]
+
+
 def main() -> None:
     """Run both arms in turns and record what they reached."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -233,6 +263,10 @@ def main() -> None:
     record("pretrain", "vs_plain_blip", speed["ours"] / speed["plain"], target=1.5, detail=detail)
     ratio = memory["ours"] / memory["plain"]
     record("pretrain", "peak_memory_vs_plain_blip", ratio, target=1.0, better="lower", detail=detail)
+    waited = data_wait()
+    record(
+        "pretrain", "data_wait_share", statistics.mean(waited), target=0.05, better="lower", detail={"lines": waited}
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,111 @@
+"""Whether words find what the simulator put there: the demo's checkpoint, on scenes that it has never seen.
+
+``python benchmarks/retrieval_truth.py --workspace workspace/demo`` simulates an airport, a port and a city with another
+seed, tiles them as the demo does, and embeds the small tiles with the checkpoint that `make demo` left. Searching for
+aircraft should rank tiles that hold one above those that hold none: the area under the curve, over the whole archive
+and within a box around the airport. How many there are is asked of the demo's answerer and held against the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from record import record
+from sklearn.metrics import roc_auc_score
+
+import models
+from jobs.index import IndexSettings, index
+from jobs.simulate import SimulateSettings, simulate
+from jobs.tile import TileSettings, tile
+from knowlip.archive import Archive, Filters, Hit
+from knowlip.benchmark.annotations import targets_of
+from knowlip.benchmark.content import read_truth
+from knowlip.settings import read_settings
+from knowlip.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[1]
+PROG = "benchmarks/retrieval_truth.py"
+QUERY = "tiles with aircraft"
+QUESTION = "How many aircraft are there?"
+COUNTS = tuple(str(number) for number in range(10))
+COLUMNS = ["tile_id", "scale", "scene_name", "affine", "crs", "shape", "view"]
+
+
+def held_out(folder: str, checkpoint: Path, seed: int) -> Workspace:
+    """Simulate, tile and index scenes of another seed with the demo's own settings and checkpoint."""
+    configs = ROOT / "jobs" / "configs"
+    at = ["--workspace", folder]
+    shutil.copytree(checkpoint, Path(folder) / "runs" / "pretrain" / "checkpoint")
+    scenes = ["--config", str(configs / "simulate-demo.yaml"), "--seed", str(seed)]
+    tiling = ["--config", str(configs / "tile-demo.yaml")]
+    simulate(read_settings(SimulateSettings, [*at, *scenes], prog=PROG))
+    tile(read_settings(TileSettings, [*at, *tiling], prog=PROG))
+    index(read_settings(IndexSettings, at, prog=PROG))
+    return Workspace(folder)
+
+
+def aircraft_in(workspace: Workspace, rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Return how many aircraft each tile holds, by the simulator's truth."""
+    truths = {name: read_truth(workspace, "scenes", name) for name in {row["scene_name"] for row in rows}}
+    found = {}
+    for row in rows:
+        truth = truths[row["scene_name"]]
+        held = targets_of(row, truth, tuple(row["shape"])) if truth else []
+        found[row["tile_id"]] = sum(target["category"] == "aircraft" for target in held)
+    return found
+
+
+def area_under_curve(hits: list[Hit], aircraft: dict[str, int]) -> float:
+    """Return how likely a tile with aircraft stands above one without."""
+    return float(roc_auc_score([aircraft[hit.entry.tile_id] > 0 for hit in hits], [hit.score for hit in hits]))
+
+
+def main() -> None:
+    """Measure and record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workspace", type=Path, default=ROOT / "workspace" / "demo", help="what `make demo` made")
+    parser.add_argument("--seed", type=int, default=101, help="of the scenes")
+    given = parser.parse_args()
+    trained = given.workspace.resolve() / "runs"
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = held_out(folder, trained / "pretrain" / "checkpoint", given.seed)
+        table: pa.Table = workspace.read_table("tiles", columns=COLUMNS)
+        rows = [row for row in table.to_pylist() if row["scale"] == "S"]
+        aircraft = aircraft_in(workspace, rows)
+        archive = Archive.open(workspace)
+        query = models.load(trained / "pretrain" / "checkpoint").encode_text([QUERY])[0]
+        everywhere = archive.search(query, len(archive), Filters(scales=("S",)))
+        with_aircraft = [hit.entry.bounds for hit in everywhere if aircraft[hit.entry.tile_id]]
+        west, south = np.min(with_aircraft, axis=0)[:2]
+        east, north = np.max(with_aircraft, axis=0)[2:]
+        box = Filters(scales=("S",), bbox=(float(west), float(south), float(east), float(north)))
+        nearby = archive.search(query, len(archive), box)
+        asked = rows[:: max(1, len(rows) // 200)]
+        answers = models.load(trained / "vqa" / "checkpoint").answer(
+            [row["view"] for row in asked], [QUESTION] * len(asked), COUNTS
+        )
+    pairs = [(aircraft[row["tile_id"]], int(said.answer)) for row, said in zip(asked, answers, strict=True)]
+    detail = {
+        "query": QUERY,
+        "tiles": len(everywhere),
+        "with_aircraft": len(with_aircraft),
+        "tiles_in_box": len(nearby),
+        "counts_asked": len(pairs),
+        "counts_right": sum(true == said for true, said in pairs) / len(pairs),
+        "counts_right_by_most_frequent": Counter(true for true, _ in pairs).most_common(1)[0][1] / len(pairs),
+        "truth_said_times": sorted([true, said, times] for (true, said), times in Counter(pairs).items()),
+    }
+    print(detail)
+    record("retrieval_truth", "auc_aircraft", area_under_curve(everywhere, aircraft), target=0.9, detail=detail)
+    record("retrieval_truth", "auc_aircraft_in_box", area_under_curve(nearby, aircraft), target=0.9, detail=detail)
+
+
+if __name__ == "__main__":
+    main()
