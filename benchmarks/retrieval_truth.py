@@ -35,7 +35,7 @@ PROG = "benchmarks/retrieval_truth.py"
 QUERY = "tiles with aircraft"
 QUESTION = "How many aircraft are there?"
 COUNTS = tuple(str(number) for number in range(10))
-COLUMNS = ["tile_id", "scale", "scene_name", "affine", "crs", "shape", "view"]
+COLUMNS = ["tile_id", "scale", "scene_name", "affine", "crs", "height", "width", "view"]
 
 
 def held_out(folder: str, checkpoint: Path, seed: int) -> Workspace:
@@ -57,7 +57,8 @@ def aircraft_in(workspace: Workspace, rows: list[dict[str, Any]]) -> dict[str, i
     found = {}
     for row in rows:
         truth = truths[row["scene_name"]]
-        held = targets_of(row, truth, tuple(row["shape"])) if truth else []
+        shape = row["height"], row["width"]
+        held = targets_of({**row, "shape": shape}, truth, shape) if truth else []
         found[row["tile_id"]] = sum(target["category"] == "aircraft" for target in held)
     return found
 
@@ -80,7 +81,7 @@ def main() -> None:
         rows = [row for row in table.to_pylist() if row["scale"] == "S"]
         aircraft = aircraft_in(workspace, rows)
         archive = Archive.open(workspace)
-        query = models.load(trained / "pretrain" / "checkpoint").encode_text([QUERY])[0]
+        query = models.load(trained / "pretrain" / "checkpoint").encode_query([QUERY])[0]
         everywhere = archive.search(query, len(archive), Filters(scales=("S",)))
         with_aircraft = [hit.entry.bounds for hit in everywhere if aircraft[hit.entry.tile_id]]
         west, south = np.min(with_aircraft, axis=0)[:2]

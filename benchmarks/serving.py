@@ -67,7 +67,7 @@ def build(workspace: Workspace) -> None:
     workspace.write_table(_tiles(), "tiles", "scene.parquet")
     version = Version(digest=checkpoint_digest(workspace, RUN), checkpoint=RUN, width=config.projection)
     # Vectors spread around those of the texts, so that each has near and far tiles.
-    near = models.load(workspace.local(RUN)).encode_text(TEXTS)
+    near = models.load(workspace.local(RUN)).encode_query(TEXTS)
     random = np.random.default_rng(0)
     vectors = near[random.integers(len(near), size=TILE_COUNT)]
     vectors = (vectors + random.normal(scale=0.05, size=vectors.shape)).astype(np.float32)
@@ -127,7 +127,7 @@ class Bare:
 
     def __call__(self, texts: list[str]) -> list[list[dict[str, Any]]]:
         """Return the features found for each text."""
-        vectors = self.model.encode_text(texts)
+        vectors = self.model.encode_query(texts)
         return [[hit.entry.feature() for hit in self.archive.search(vector, K)] for vector in vectors]
 
 

@@ -87,7 +87,7 @@ def _search(workspace: Workspace, settings: ReportSettings) -> tuple[Section | N
     try:
         archive = Archive.open(workspace, checkpoint=checkpoint_digest(workspace, version.checkpoint))
         model = load(fetched_checkpoint(workspace, version.checkpoint))
-        return search_section(archive, settings.queries, model.encode_text, k=settings.k), []
+        return search_section(archive, settings.queries, model.encode_query, k=settings.k), []
     except KnowlipError as error:
         if settings.strict:
             raise

@@ -15,6 +15,7 @@ from knowlip.errors import DataError
 from models.generation import Written, sequence_log_likelihood, write_spans
 from models.knowlip import KnowLIP
 from models.preprocessing import ImageLike, Preprocessing
+from models.queries import described, subject
 from models.text import Tokenizer, pad
 
 __all__ = ["Answer", "KnowlipModel"]
@@ -63,12 +64,15 @@ class KnowlipModel:
         parts = [self.network.encode_image(self._pixels(images, part))[1] for part in self._parts(len(images))]
         return self._rows(parts)
 
-    @torch.inference_mode()
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit embeddings (N, E) of free texts."""
-        rows = self.tokenizer.plain(texts, self.network.config.text.max_tokens)
-        parts = [self.network.encode_text(*self._padded(rows[part]))[1] for part in self._parts(len(rows))]
-        return self._rows(parts)
+        return self._texts(self.tokenizer.plain(texts, self.network.config.text.max_tokens))
+
+    def encode_query(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit embeddings (N, E) of what is searched for: see `models.queries`."""
+        wanted, most = [subject(query) for query in queries], self.network.config.text.max_tokens
+        read_NE = self.encode_text(wanted) + self._texts([described(one, self.tokenizer, most) for one in wanted])
+        return read_NE / np.linalg.norm(read_NE, axis=1, keepdims=True).clip(min=1e-12)
 
     @torch.inference_mode()
     def match(self, images: Sequence[ImageLike], texts: Sequence[str]) -> NDArray[np.float32]:
@@ -195,6 +199,11 @@ class KnowlipModel:
 
     def _choose(self, images: Sequence[ImageLike], questions: Sequence[str], candidates: Sequence[str]) -> list[Answer]:
         return [ranked[0] for ranked in self.rank(images, questions, candidates)]
+
+    @torch.inference_mode()
+    def _texts(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        parts = [self.network.encode_text(*self._padded(rows[part]))[1] for part in self._parts(len(rows))]
+        return self._rows(parts)
 
     def _fill(self, prompt: str, result: Written) -> str:
         if "[MASK]" not in prompt:

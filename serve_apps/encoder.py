@@ -61,7 +61,7 @@ class Encoder:
     ) -> None:
         self.workspace, self.device, self.follow_s = workspace, device, follow_s
         self.held = self._load(version)
-        for method in (self.text, self.image, self.match):
+        for method in (self.text, self.query, self.image, self.match):
             method.set_max_batch_size(batch_size)
             method.set_batch_wait_timeout_s(batch_wait_s)
         # One batch at a time; the event loop stays free to collect the next.
@@ -73,6 +73,11 @@ class Encoder:
     async def text(self, texts: list[str]) -> list[Embedded]:
         """Return the embedding of each text."""
         return await self._embedded(lambda model: model.encode_text(texts), texts)
+
+    @serve.batch
+    async def query(self, queries: list[str]) -> list[Embedded]:
+        """Return the embedding of what each query searches for."""
+        return await self._embedded(lambda model: model.encode_query(queries), queries)
 
     @serve.batch
     async def image(self, images: list[Picture]) -> list[Embedded]:
@@ -115,7 +120,7 @@ class Encoder:
         from models import load
 
         model = load(fetched_checkpoint(self.workspace, version.checkpoint), self.device)
-        self._compute(model.encode_text, ["the first text compiles what the others use"])
+        self._compute(model.encode_query, ["the first text compiles what the others use"])
         return _Held(model, version)
 
     def _look(self) -> None:

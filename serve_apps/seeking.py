@@ -48,7 +48,7 @@ async def embedded(
     encoder, index = services.encoder, services.index
     asked = []
     if text is not None:
-        asked.append(services.ask(encoder.text, text))
+        asked.append(services.ask(encoder.query, text))
     if image is not None:
         asked.append(services.ask(encoder.image, image))
     if like is not None:

@@ -9,6 +9,7 @@ import pytest
 
 from knowlip.errors import DataError
 from models.preprocessing import Preprocessing
+from models.queries import described, subject
 from models.verbs import KnowlipModel
 
 IMAGES = [np.random.default_rng(i).integers(1, 255, (40, 40), dtype=np.uint8) for i in range(5)]
@@ -31,12 +32,26 @@ def test_the_batch_size_changes_nothing(model):
 
 
 def test_embeddings_are_unit_vectors_and_probabilities_lie_between_0_and_1(model):
-    for rows in (model.encode_image(IMAGES), model.encode_text(TEXTS)):
+    for rows in (model.encode_image(IMAGES), model.encode_text(TEXTS), model.encode_query(TEXTS)):
         assert rows.shape == (5, 24)
         assert rows.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
     probability = model.match(IMAGES, TEXTS)
     assert ((probability > 0) & (probability < 1)).all()
+
+
+def test_a_query_is_read_without_the_words_of_asking(model):
+    asked = ["find images that contain ships", "ships", "Show me tiles with ships.", "ships near ships"]
+    vectors = model.encode_query(asked)
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+    assert [subject(one) for one in asked] == ["ships", "ships", "ships.", "ships ships"]
+    assert subject("the images") == "the images"  # there is nothing else to look for
+    assert subject("") == ""
+    whole = model.tokenizer.sequence(model.tokenizer.subtexts([["ships"] * 8], 128)[0])
+    assert described("ships", model.tokenizer, 128) == whole
+    assert len(described("ships " * 100, model.tokenizer, 64)) <= 64
+    read = model.encode_text(["ships"])[0] + model._texts([whole])[0]
+    np.testing.assert_allclose(vectors[1], read / np.linalg.norm(read), atol=1e-6)
 
 
 def test_nothing_in_is_nothing_out(model):

@@ -46,7 +46,7 @@ def test_an_image_finds_what_looks_like_it(post, served_workspace, model):
 
 def test_an_image_and_words_count_the_same(post, served_workspace, model):
     picture = encoded(seed=2)
-    vector = (model.encode_image([picture])[0] + model.encode_text(["oil tanks"])[0]) / 2
+    vector = (model.encode_image([picture])[0] + model.encode_query(["oil tanks"])[0]) / 2
     assert ids(post(SEARCH, files=form(picture, text="oil tanks", k=6))) == expected(served_workspace, vector, 6)
 
 

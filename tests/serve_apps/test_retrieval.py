@@ -22,7 +22,7 @@ def test_search_answers_what_the_model_and_the_index_say(post, served_workspace,
     assert reply.headers["content-type"] == "application/geo+json"
     found = reply.json()
     assert found["type"] == "FeatureCollection"
-    vector = models.load(tiny_checkpoint).encode_text(["ships in a harbour"])[0]
+    vector = models.load(tiny_checkpoint).encode_query(["ships in a harbour"])[0]
     expected = Archive.open(served_workspace).search(vector, 5)
     assert [feature["id"] for feature in found["features"]] == [hit.entry.tile_id for hit in expected]
     scores = [feature["properties"]["score"] for feature in found["features"]]

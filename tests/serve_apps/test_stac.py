@@ -37,7 +37,7 @@ def test_it_is_a_catalog_that_can_be_searched(client):
 
 def test_items_are_found_by_words_place_and_time(client, by_words, served_workspace, tiny_checkpoint):
     found = list(by_words("oil tanks").search(method="GET", max_items=5).items())
-    vector = models.load(tiny_checkpoint).encode_text(["oil tanks"])[0]
+    vector = models.load(tiny_checkpoint).encode_query(["oil tanks"])[0]
     expected = Archive.open(served_workspace).search(vector, 5)
     assert [item.id for item in found] == [hit.entry.tile_id for hit in expected]
     np.testing.assert_allclose(
