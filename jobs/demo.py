@@ -13,6 +13,7 @@ from rich.table import Table
 from jobs.cluster import connected
 from jobs.command import Summary, run, shown
 from jobs.road import Stage, road
+from knowlip.manifest import CARD, NAME
 from knowlip.settings import JobSettings
 from knowlip.workspace import Workspace
 
@@ -71,13 +72,16 @@ def _walk(stage: Stage, workspace: Workspace) -> tuple[str, str, str, str]:
 
 
 def _files(workspace: Workspace, artefact: str) -> dict[str, Any]:
-    """Return the published files of an artefact with sizes and times; working state starts with an underscore."""
+    """Return the published files of an artefact with sizes and times.
+
+    Working state starts with an underscore; manifest and card say how it was made, and by which code it was last seen.
+    """
     place = workspace.path(artefact)
     single = workspace.filesystem.get_file_info(place)
     selector = pafs.FileSelector(place, allow_not_found=True, recursive=True)
     found = [single] if single.is_file else workspace.filesystem.get_file_info(selector)
     named = {info.path.removeprefix(place): (info.size, info.mtime_ns) for info in found if info.is_file}
-    return {name: state for name, state in named.items() if "/_" not in name and "manifest.json" not in name}
+    return {name: state for name, state in named.items() if "/_" not in name and not name.endswith((NAME, CARD))}
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ _READ = "from knowlip.workspace import Workspace\n"
 def card(manifest: Manifest) -> str:
     """Return the card of an artefact as Markdown with a YAML head, as model and dataset hubs read it.
 
-    It follows from the manifest's settings, inputs and counts alone: the same artefact has the same card.
+    It follows from the manifest's settings, inputs, counts and code: the same code says the same of the same artefact.
 
     Returns:
         The card; empty for artefacts that are neither a table nor a model.

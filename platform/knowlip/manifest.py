@@ -20,7 +20,7 @@ from knowlip.cards import card
 from knowlip.errors import DataError
 from knowlip.workspace import Workspace
 
-__all__ = ["Manifest", "digest", "inputs_digest"]
+__all__ = ["CARD", "NAME", "Manifest", "digest", "inputs_digest"]
 
 _LIBRARIES = ("ray", "torch", "deepspeed", "transformers", "timm", "rasterio", "pyproj", "pyarrow", "lancedb")
 NAME = "manifest.json"
