@@ -106,27 +106,32 @@ class SceneReader:
     scene: Scene
     source: DatasetReader
 
-    def rows(self, band: int, row: int, count: int) -> tuple[NDArray[Any], list[tuple[slice, slice]]]:
-        """Read full rows; what cannot be decoded is left zero.
+    def rows(
+        self, band: int, row: int, count: int, col: int = 0, width: int | None = None
+    ) -> tuple[NDArray[Any], list[tuple[slice, slice]]]:
+        """Read rows, whole ones unless told otherwise; what cannot be decoded is left zero.
 
         Returns:
             Raw pixels (count, width), and the areas in it that could not be read.
         """
+        width = self.scene.width if width is None else width
         try:
-            return self._read(band, Window(0, row, self.scene.width, count)), []
+            return self._read(band, Window(col, row, width, count)), []
         except RasterioError:
-            return self._salvage(band, row, count)
+            return self._salvage(band, row, count, col, width)
 
-    def _salvage(self, band: int, row: int, count: int) -> tuple[NDArray[Any], list[tuple[slice, slice]]]:
+    def _salvage(
+        self, band: int, row: int, count: int, col: int, width: int
+    ) -> tuple[NDArray[Any], list[tuple[slice, slice]]]:
         """Read block by block, so that one broken block costs no more than itself."""
         block_height, block_width = self.source.block_shapes[0]
-        pixels = np.zeros((count, self.scene.width), dtype=self.scene.dtype if band else np.float32)
+        pixels = np.zeros((count, width), dtype=self.scene.dtype if band else np.float32)
         broken = []
         for top in range(row - row % block_height, row + count, block_height):
-            for left in range(0, self.scene.width, block_width):
+            for left in range(col - col % block_width, col + width, block_width):
                 rows = slice(max(top, row), min(top + block_height, row + count))
-                cols = slice(left, min(left + block_width, self.scene.width))
-                area = slice(rows.start - row, rows.stop - row), cols
+                cols = slice(max(left, col), min(left + block_width, col + width))
+                area = slice(rows.start - row, rows.stop - row), slice(cols.start - col, cols.stop - col)
                 try:
                     pixels[area] = self._read(band, Window.from_slices(rows, cols))
                 except RasterioError:

@@ -23,10 +23,10 @@ from knowlip.tiling.tile import Tile
 __all__ = ["CutTile", "StoredParts", "cut_strip", "window_geometry"]
 
 _CHUNK_PX = 1 << 20
-"""Pixels that are read at once: what a processor's caches hold …"""
+"""Pixels that are read at once, in whole blocks of the file: what a processor's caches hold."""
 
 _LARGEST_CHUNK_PX = 1 << 26
-"""… and if the file's blocks are larger, at most so many, even if blocks are then decoded again."""
+"""Pixels of the rows that are held at most, even if blocks that are taller are then decoded again."""
 
 Pixels = NDArray[np.uint8]
 Area = tuple[int, int, slice]
@@ -191,12 +191,28 @@ def _chunks(reader: SceneReader, band: int, transfer: Transfer, first: int, last
     row = first
     while row < last:
         end = min(last, row - row % step + step)
-        raw, areas = reader.rows(band, row, end - row)
-        pixels = transfer.to_8bit(raw)
-        for rows, cols in areas:
-            pixels[rows, cols] = 0
-        yield _Read(row, pixels, [(row + rows.start, row + rows.stop, cols) for rows, cols in areas])
+        yield _read(reader, band, transfer, row, end)
         row = end
+
+
+def _read(reader: SceneReader, band: int, transfer: Transfer, first: int, last: int) -> _Read:
+    """Read rows, in pieces that stay in the processor's caches until they are 8-bit."""
+    width, rows = reader.scene.width, last - first
+    across = reader.source.block_shapes[0][1]
+    piece = min(width, max(1, _CHUNK_PX // (rows * across)) * across)
+    pixels = np.empty((rows, width), dtype=np.uint8)
+    broken: list[Area] = []
+    for left in range(0, width, piece):
+        raw, areas = reader.rows(band, first, rows, left, min(piece, width - left))
+        part = transfer.to_8bit(raw)
+        for down, along in areas:
+            part[down, along] = 0
+            cols = slice(left + along.start, left + along.stop)
+            broken.append((first + down.start, first + down.stop, cols))
+        if part.shape == pixels.shape:
+            return _Read(first, part, broken)
+        pixels[:, left : left + piece] = part
+    return _Read(first, pixels, broken)
 
 
 def window_geometry(scene: Scene, window: Window) -> tuple[Affine, float, float]:
