@@ -12,7 +12,7 @@ from ray import serve
 from knowlip.archive import fetched_checkpoint
 from knowlip.workspace import Workspace
 from serve_apps.messages import Asked, Picture, Said
-from serve_apps.precision import inference
+from serve_apps.precision import inference, take_threads
 
 if TYPE_CHECKING:
     from models import Answer
@@ -30,16 +30,18 @@ class Answerer:
         workspace: Where the checkpoint lies.
         checkpoint: Its folder below the workspace.
         device: Where the model goes.
+        threads: How many it computes with on CPUs; 0 for all cores.
         batch_size: Most requests computed at once.
         batch_wait_s: How long a batch waits to fill, seconds.
     """
 
     def __init__(
-        self, workspace: Workspace, checkpoint: str, *, device: str, batch_size: int, batch_wait_s: float
+        self, workspace: Workspace, checkpoint: str, *, device: str, threads: int, batch_size: int, batch_wait_s: float
     ) -> None:
         # Here, not above: the gateway imports this module, and has no use for torch.
         from models import load
 
+        take_threads(threads)
         self.model, self.device = load(fetched_checkpoint(workspace, checkpoint), device), device
         for method in (self.answer, self.describe):
             method.set_max_batch_size(batch_size)

@@ -17,7 +17,7 @@ from knowlip.archive import Version, fetched_checkpoint
 from knowlip.errors import KnowlipError
 from knowlip.workspace import Workspace
 from serve_apps.messages import Embedded, Pair, Picture
-from serve_apps.precision import inference
+from serve_apps.precision import inference, take_threads
 
 if TYPE_CHECKING:
     from models import KnowlipModel
@@ -45,6 +45,7 @@ class Encoder:
         version: The index whose checkpoint embeds the queries.
         follow_s: How often to look for a newer index, seconds; 0 stays with this one.
         device: Where the model goes.
+        threads: How many it computes with on CPUs; 0 for all cores.
         batch_size: Most requests computed at once.
         batch_wait_s: How long a batch waits to fill, seconds.
     """
@@ -56,10 +57,12 @@ class Encoder:
         *,
         follow_s: float,
         device: str,
+        threads: int,
         batch_size: int,
         batch_wait_s: float,
     ) -> None:
         self.workspace, self.device, self.follow_s = workspace, device, follow_s
+        take_threads(threads)
         self.held = self._load(version)
         for method in (self.text, self.query, self.image, self.match):
             method.set_max_batch_size(batch_size)

@@ -35,6 +35,7 @@ def searching(settings: RetrievalSettings) -> dict[str, Any]:
         version.model_copy(update={"checkpoint": folder}),
         follow_s=0.0 if settings.run else settings.follow_s,
         device=settings.device,
+        threads=settings.threads,
         batch_size=settings.batch_size,
         batch_wait_s=settings.batch_wait_s,
     )
@@ -58,6 +59,7 @@ def answering(settings: VqaSettings) -> dict[str, Any]:
             workspace,
             folder,
             device=settings.device,
+            threads=settings.threads,
             batch_size=settings.batch_size,
             batch_wait_s=settings.batch_wait_s,
         ),

@@ -1,10 +1,18 @@
-"""The number format of inference: float32 on a CPU, bfloat16 where a GPU computes it."""
+"""How inference is computed: float32 on a CPU with so many threads, bfloat16 where a GPU computes it."""
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
-__all__ = ["inference"]
+__all__ = ["inference", "take_threads"]
+
+
+def take_threads(threads: int) -> None:
+    """Compute with so many threads, 0 for as many as there are cores: Ray would leave one to a part of a CPU."""
+    import torch
+
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
 
 
 def inference(device: str) -> AbstractContextManager[object]:

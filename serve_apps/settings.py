@@ -32,6 +32,8 @@ class ServeSettings(BaseSettings):
     """CPU slots of each copy of a model."""
     gpus: float = Field(0, ge=0)
     """GPUs of each copy of a model."""
+    threads: int = Field(0, ge=0)
+    """Threads that each copy of a model computes with where it has no GPU; 0 takes all cores of its machine."""
     batch_size: int = Field(32, ge=1)
     """Most requests that go through a model at once."""
     batch_wait_s: float = Field(0.003, ge=0)
@@ -71,8 +73,8 @@ class ServeSettings(BaseSettings):
         """Return the Ray Serve options of a deployment that holds a model."""
         return {
             **self._copies(),
-            # Twice a batch, so that one fills while another is computed.
-            "max_ongoing_requests": 2 * self.batch_size,
+            # What waits does so where batches are made: a router that finds a copy full asks again ever more seldom.
+            "max_ongoing_requests": self.queue,
             "max_queued_requests": self.queue,
             "ray_actor_options": {"num_cpus": self.cpus, "num_gpus": self.gpus},
         }
