@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import ray
@@ -26,19 +27,24 @@ def spread(units: Sequence[Unit], work: Work) -> None:
     A row of larger tiles is put together from what the strips of small ones left behind, so it follows the last of
     these; the other strips, and those of other scenes, go on meanwhile.
     """
-    small, larger = ([unit for unit in units if bool(unit.strip.stage) == later] for later in (False, True))
+    small, waiting = ([unit for unit in units if bool(unit.strip.stage) == later] for later in (False, True))
     missing = {unit.name for unit in small}
     # A unit can be done again, so a lost node costs no more than its units.
     remote = ray.remote(_do).options(max_retries=-1)
-    started = [remote.remote(_sealed(unit), work) for unit in larger if not unit.below & missing]
-    larger = [unit for unit in larger if unit.below & missing]
-    if small:
-        rows = [{"unit": _sealed(unit)} for unit in small]
-        for row in units_of_work(rows).map(partial(_do_row, work=work)).iter_rows():
-            missing.discard(row["unit"])
-            started += [remote.remote(_sealed(unit), work) for unit in larger if not unit.below & missing]
-            larger = [unit for unit in larger if unit.below & missing]
+    started = []
+    for done in chain([None], _cut(small, work)):  # what waits for nothing starts before anything is done
+        missing.discard(done)
+        started += [remote.remote(_sealed(unit), work) for unit in waiting if not unit.below & missing]
+        waiting = [unit for unit in waiting if unit.below & missing]
     ray.get(started)
+
+
+def _cut(small: Sequence[Unit], work: Work) -> Iterator[str]:
+    """Do work on units, and yield their names as they are done."""
+    if small:
+        rows = units_of_work([{"unit": _sealed(unit)} for unit in small])
+        for row in rows.map(partial(_do_row, work=work)).iter_rows():
+            yield row["unit"]
 
 
 def _sealed(unit: Unit) -> bytes:

@@ -7,6 +7,7 @@ checkpoints and the clock are the loop's. Nothing in a step waits for the device
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import time
@@ -57,8 +58,9 @@ def train_worker(plan: Plan) -> KnowlipError | None:
             return problem
         raise
     except torch.OutOfMemoryError as error:
+        tried = re.search(r"Tried to allocate [\d.]+ \w+", str(error))
         problem = SettingsError(
-            f"{plan.micro_batch} examples at once do not fit the GPU ({str(error).split('. ')[1]})",
+            f"{plan.micro_batch} examples at once do not fit the GPU ({tried[0] if tried else 'out of memory'})",
             where="train.batch_size",
             fix="lower it, raise scaling.accumulation or scaling.workers, or set checkpoint_activations",
         )
