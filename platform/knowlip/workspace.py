@@ -13,7 +13,7 @@ import posixpath
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -203,10 +203,11 @@ class Workspace:
         """
         self._check_within(*parts)
         info = self.filesystem.get_file_info(self.path(*parts))
-        if info.type == pafs.FileType.Directory:
-            self.filesystem.delete_dir(self.path(*parts))
-        elif info.type == pafs.FileType.File:
-            self.filesystem.delete_file(self.path(*parts))
+        with suppress(FileNotFoundError):  # somebody else removes it at the same time
+            if info.type == pafs.FileType.Directory:
+                self.filesystem.delete_dir(self.path(*parts))
+            elif info.type == pafs.FileType.File:
+                self.filesystem.delete_file(self.path(*parts))
 
     @contextmanager
     def lock(self, artefact: str) -> Iterator[None]:

@@ -3,7 +3,9 @@
 import pickle
 import subprocess
 import sys
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,6 +79,21 @@ def test_deleting_files_and_folders(workspace):
     assert workspace.files("runs", "one") == ["y.parquet"]
     workspace.delete("runs")
     assert not workspace.exists("runs", "one", "y.parquet")
+
+
+def test_what_two_delete_at_once_is_gone_and_nobody_complains(tmp_path):
+    workspace = Workspace(str(tmp_path))
+    meeting = threading.Barrier(4)
+
+    def delete(name):
+        meeting.wait(10)
+        workspace.delete("some", name)
+
+    for number in range(100):
+        workspace.write_bytes(b"", "some", str(number))
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(delete, [str(number)] * 4))
+        assert not workspace.exists("some", str(number))
 
 
 def test_a_pickled_workspace_finds_the_same_files(workspace):

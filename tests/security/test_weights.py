@@ -18,7 +18,7 @@ from models.knowlip import KnowLIP
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [path for folder in ("platform", "models", "jobs", "serve_apps") for path in (ROOT / folder).rglob("*.py")]
-WITHIN_A_RUN = {"jobs/tile.py", "jobs/captioning/batching.py", "jobs/captioning/streaming.py"}
+WITHIN_A_RUN = {"jobs/cutting.py", "jobs/captioning/batching.py", "jobs/captioning/streaming.py"}
 """Jobs that pickle values of their own and unpickle them in another process of the same run; never from a file."""
 
 

@@ -12,9 +12,11 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -118,9 +120,26 @@ def _meteor(gts: Mapping[str, list[str]], res: Mapping[str, list[str]]) -> list[
     Raises:
         DataError: Its Java program died.
     """
-    from pycocoevalcap.meteor.meteor import Meteor
+    from pycocoevalcap.meteor import meteor as program
 
-    meteor = Meteor()
+    with (
+        _meteor_home(Path(program.__file__).parent) as home,
+        patch.object(program, "__file__", str(home / "meteor.py")),
+    ):
+        return _scored(program.Meteor(), gts, res)
+
+
+@contextlib.contextmanager
+def _meteor_home(installed: Path) -> Iterator[Path]:
+    """Give METEOR a path without a space: it looks for its data by its own, and quotes a space in that twice."""
+    if " " not in str(installed):
+        yield installed
+        return
+    with tempfile.TemporaryDirectory(prefix="knowlip-meteor-") as folder:
+        yield Path(shutil.copytree(installed, Path(folder) / "meteor"))
+
+
+def _scored(meteor: Any, gts: Mapping[str, list[str]], res: Mapping[str, list[str]]) -> list[float]:
     try:
         return [float(value) for value in meteor.compute_score(gts, res)[1]]
     except (OSError, ValueError) as error:
