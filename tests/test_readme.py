@@ -67,8 +67,8 @@ class Reader:
         return done.stdout
 
     @contextmanager
-    def leaving_open(self, block: str, ready: str) -> Iterator[None]:
-        """Type a block that goes on until it is interrupted, and wait for an address to answer."""
+    def leaving_open(self, block: str, ready: str, said: str = "") -> Iterator[None]:
+        """Type a block that goes on until it is interrupted; wait until it has said so and an address answers."""
         log = self.folder / "open.log"
         with log.open("w") as stream:
             process = subprocess.Popen(
@@ -81,7 +81,7 @@ class Reader:
             )
         try:
             until = time.monotonic() + 180
-            while not _answers(ready):
+            while not (said in log.read_text() and _answers(ready)):
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < until, log.read_text()
                 time.sleep(0.5)
@@ -166,7 +166,8 @@ def test_what_the_readme_shows_is_what_runs(reader):
             continue
         if server and "curl" in block:
             reader.type(f"serve start --http-port {port}")
-            with reader.leaving_open(server, f"http://127.0.0.1:{port}/readyz"):
+            # What was served before may answer until then.
+            with reader.leaving_open(server, f"http://127.0.0.1:{port}/readyz", "is ready at"):
                 said = reader.type(block)
             first, _ = json.JSONDecoder().raw_decode(said)  # replies follow one another without a line's end
             assert "confidence" in first or first["type"] == "FeatureCollection"
