@@ -30,6 +30,6 @@ def writing_loss(logits_PV: Tensor, labels_BT: Tensor, told_P: Tensor | None = N
     labels, logits = labels_BT.flatten(), logits_PV.flatten(0, -2)
     if told_P is not None:
         weights, labels = weights[told_P], labels[told_P]
-    # Rows of tokens by columns of words: laid out the other way, the softmax strides through memory and takes tenfold.
+    # Rows of tokens by columns of words: laid out the other way, a softmax strides through memory.
     losses = functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="none")
     return (losses * weights).sum() / len(labels_BT)
