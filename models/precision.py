@@ -1,13 +1,14 @@
-"""Modules that keep their float32 values when an engine casts the network around them."""
+"""In which precision parts of a network compute and keep their values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from timm.layers.fast_norm import fast_layer_norm
 from torch import Tensor, nn
 
-__all__ = ["Float32Module"]
+__all__ = ["AutocastNorm", "Float32Module", "follow_autocast"]
 
 
 class Float32Module(nn.Module):
@@ -23,3 +24,25 @@ class Float32Module(nn.Module):
             return result if result.dtype == tensor.dtype else tensor.to(result.device)
 
         return super()._apply(moved, recurse)
+
+
+class AutocastNorm(nn.LayerNorm):
+    """A layer norm that computes in autocast's precision.
+
+    Autocast by itself makes every norm's output float32, and with it all that follows up to the next product: twice
+    the memory and its traffic. Means and variances are float32 inside the kernel either way.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the normalised states, in bfloat16 under autocast to it."""
+        return fast_layer_norm(input, list(self.normalized_shape), self.weight, self.bias, self.eps)
+
+
+def follow_autocast(network: nn.Module) -> None:
+    """Replace all layer norms of a network by ones of the same parameters that follow autocast."""
+    for parent in list(network.modules()):
+        for name, norm in parent.named_children():
+            if isinstance(norm, nn.LayerNorm):
+                following = AutocastNorm(norm.normalized_shape, norm.eps, device="meta")
+                following.weight, following.bias = norm.weight, norm.bias
+                setattr(parent, name, following)

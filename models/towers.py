@@ -23,6 +23,7 @@ from transformers.models.bert.modeling_bert import (
 )
 
 from models.config import TextConfig, VisionConfig
+from models.precision import follow_autocast
 
 __all__ = ["LanguageHead", "TextTower", "Use", "make_cache", "make_vision_tower"]
 
@@ -44,13 +45,15 @@ def make_vision_tower(config: VisionConfig) -> nn.Module:
     from timm.models.vision_transformer import VisionTransformer
 
     if config.timm_name is not None:
-        return timm.create_model(
+        named = timm.create_model(
             config.timm_name,
             pretrained=False,
             num_classes=0,
             img_size=config.image_size,
             in_chans=config.channels,
         )
+        follow_autocast(named)
+        return named
     tower = VisionTransformer(
         img_size=config.image_size,
         patch_size=config.patch,
@@ -62,6 +65,7 @@ def make_vision_tower(config: VisionConfig) -> nn.Module:
     )
     tower.apply(_scale_to_width)
     nn.init.trunc_normal_(tower.pos_embed, std=_POSITION_STD)
+    follow_autocast(tower)
     return tower
 
 
@@ -143,6 +147,7 @@ class TextTower(nn.Module):
         self.layers = nn.ModuleList([TextLayer(bert, i, image_width) for i in range(config.layers)])
         self.checkpoint_layers = False
         self.apply(_initialise)
+        follow_autocast(self)
 
     def forward(
         self,

@@ -153,6 +153,19 @@ def test_recomputed_activations_give_the_same_gradients(network):
         torch.testing.assert_close(gradients[1][name], gradient)
 
 
+def test_states_keep_autocasts_precision_from_layer_to_layer(network):
+    """A norm that answers in float32, as autocast's does, would make all between two products float32."""
+    ids, pixels = torch.arange(5, 12)[None], torch.randn(1, 1, 32, 32)
+    exact = network.text(ids, None, Use.TEXT)
+    assert exact.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        text, (image, _) = network.text(ids, None, Use.TEXT), network.encode_image(pixels)
+    assert text.dtype == image.dtype == torch.bfloat16
+    assert torch.allclose(text.float(), exact, atol=0.1)
+    text.float().pow(2).sum().backward()
+    assert network.text.embeddings.LayerNorm.weight.grad.dtype == torch.float32
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_timm_transformer_can_be_the_vision_tower(make_config, channels):
     config = make_config(vision={"timm_name": "vit_tiny_patch16_224", "image_size": 48, "channels": channels})
