@@ -1,9 +1,11 @@
 """Pairs of simulated tiles and texts whose truth is known word for word, with as much noise as asked for.
 
-A tile is drawn from eight facts and imaged by the scene simulator: its ground, a belt of another land cover along one
-side, and targets of one kind, number, size and place. Every fact can be seen at the size of the tile, so that a text
-that contradicts the image is wrong and not merely unlucky. Each sub-text states one fact in a sentence of its own, so a
-sentence can be read back, and it is known of every sub-text, also of one that a model wrote, whether it is true.
+A tile is drawn from eight facts and imaged by the scene simulator: its ground, a route across it, a belt of another
+land cover along one side, and targets of one kind, number and place, walled in or not. Every fact can be seen at the
+size of the tile, so that a text that contradicts the image is wrong and not merely unlucky. No fact follows from the
+others: what the rest of a text says anyway can be left out at no loss, so leaving it out (eq. 10 and 11) cannot tell
+whether it is true. Each sub-text states one fact in a sentence of its own, so a sentence can be read back, and it is
+known of every sub-text, also of one that a model wrote, whether it is true.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from knowlip.records import CORPUS, SUBTEXTS, conform
 from knowlip.scenes.simulate.aircraft import draw_aircraft
 from knowlip.scenes.simulate.canvas import Canvas, Floats, Frame
 from knowlip.scenes.simulate.imaging import image
-from knowlip.scenes.simulate.ships import Ship, draw_ship
 from knowlip.scenes.simulate.structures import Boxes, draw_boxes, draw_tank
 from knowlip.scenes.simulate.surfaces import Illumination
 
@@ -39,25 +40,19 @@ _EXTENT_M = TILE_PX * GSD_M
 _GREY_AT_ONE = 320.0
 """Grey value of an amplitude of one."""
 
-_GROUNDS = {"water": "calm_water", "concrete": "apron", "grass": "grass", "field": "crop_4"}
+_GROUNDS = {"concrete": "apron", "grass": "grass", "field": "crop_4"}
 _BELTS = {"forest": "forest", "suburb": "suburb"}
 _QUARTERS = {"north west": (0, 0), "north east": (1, 0), "south west": (0, 1), "south east": (1, 1)}
-_NONE = "none"
 
 SENTENCES: dict[str, dict[str, str]] = {
     "scene_background": {name: f"{name} ground" for name in _GROUNDS},
-    "regional_function": {
-        name: name for name in ("sea", "anchorage", "harbour", "airfield", "depot", "estate", "countryside")
-    },
-    "terrain_structure": {_NONE: "unbroken terrain", **{name: f"{name} belt" for name in _BELTS}},
-    "target_category": {
-        _NONE: "untouched",
-        **{name: f"{name} shown" for name in ("ships", "aircraft", "tanks", "buildings")},
-    },
-    "target_quantity": {_NONE: "zero", **{name: name for name in ("one", "three")}},
-    "target_location": {_NONE: "nowhere", **{name: name for name in _QUARTERS}},
-    "target_structure": {_NONE: "bare", **{name: f"{name} bodies" for name in ("tall", "flat")}},
-    "spatial_layout": {_NONE: "even layout", **{name: f"{name} side" for name in ("north", "south", "west", "east")}},
+    "regional_function": {name: f"{name} route" for name in ("northbound", "eastbound")},
+    "terrain_structure": {name: f"{name} belt" for name in _BELTS},
+    "target_category": {name: f"{name} shown" for name in ("aircraft", "tanks", "buildings")},
+    "target_quantity": {name: name for name in ("one", "three")},
+    "target_location": {name: name for name in _QUARTERS},
+    "target_structure": {name: f"{name} bodies" for name in ("walled", "open")},
+    "spatial_layout": {name: f"{name} side" for name in ("north", "south", "west", "east")},
 }
 """The facts of each kind of sub-text, and the sentence that states each."""
 
@@ -91,9 +86,12 @@ def truthful_tiles(count: int, *, seed: int = 0, distinct: bool = False) -> list
     illumination = Illumination(wavelength_m=0.0555, incidence_deg=38.0, polarisation="HH")
     while len(tiles) < count:
         facts = _drawn_facts(random)
-        canvas = _drawn(facts, random)
-        if canvas is None or (distinct and facts in seen):
-            continue  # so many of that size have no room there
+        if distinct and facts in seen:
+            continue
+        drawn = (_drawn(facts, random) for _ in range(_TRIES))
+        canvas = next((found for found in drawn if found is not None), None)
+        if canvas is None:
+            continue  # so many of that size hardly find room there
         seen.add(facts)
         amplitude, _ = image(canvas, illumination, LOOKS)
         grey = np.clip(amplitude * _GREY_AT_ONE, 1, 255).astype(np.uint8)
@@ -136,43 +134,38 @@ def fact_of(kind: str, text: str) -> str | None:
 
 
 def _drawn_facts(random: np.random.Generator) -> Facts:
-    """Draw facts that go together: ships on water, other targets on land."""
-    ground = str(random.choice(list(_GROUNDS), p=[0.31, 0.23, 0.23, 0.23]))
-    belt = str(random.choice([_NONE, *_BELTS], p=[0.25, 0.375, 0.375]))
-    side = _NONE if belt == _NONE else str(random.choice(["north", "south", "west", "east"]))
-    targets = ("ships",) if ground == "water" else ("aircraft", "tanks", "buildings")
-    category = _NONE if random.random() < 0.14 else str(random.choice(targets))
-    if category == _NONE:
-        function = "sea" if ground == "water" else "countryside"
-        return ground, function, belt, _NONE, _NONE, _NONE, _NONE, side
-    function = {"aircraft": "airfield", "tanks": "depot", "buildings": "estate"}.get(
-        category, "anchorage" if belt == _NONE else "harbour"
-    )
-    structure = "tall" if category in ("tanks", "buildings") else "flat"
-    quantity, location = str(random.choice(["one", "three"])), str(random.choice(list(_QUARTERS)))
-    return ground, function, belt, category, quantity, location, structure, side
+    """Draw each fact by itself."""
+    return tuple(str(random.choice(list(SENTENCES[kind]))) for kind in SUBTEXTS)
 
 
 def _drawn(facts: Facts, random: np.random.Generator) -> Canvas | None:
     """Draw a tile, or nothing where its targets find no room."""
-    ground, _, belt, category, quantity, location, _, side = facts
+    ground, route, belt, category, quantity, location, structure, side = facts
     frame = Frame(TILE_PX, TILE_PX, GSD_M, look=(0.98, -0.2), incidence_deg=38.0)
     canvas = Canvas(frame, int(random.integers(2**31)), _GROUNDS[ground])
-    free = frame.box.buffer(-6.0)
-    if belt != _NONE:
-        strip = _strip(side, _EXTENT_M * random.uniform(0.25, 0.3))
-        canvas.paint(strip, _BELTS[belt])
-        free = free.difference(strip.buffer(3.0))
-    if category == _NONE:
-        return canvas
+    strip = _strip(side, _EXTENT_M * random.uniform(0.25, 0.3))
+    canvas.paint(strip, _BELTS[belt])
+    canvas.paint(_route(route, _EXTENT_M * random.uniform(0.45, 0.55)), _BRIGHT)
     east, south = (_EXTENT_M / 2 * step for step in _QUARTERS[location])
     quarter = shapely.box(east, south, east + _EXTENT_M / 2, south + _EXTENT_M / 2)
-    area = quarter.intersection(free.buffer(-_REACH_M[category]))
+    if structure == "walled":
+        yard = quarter.buffer(-GSD_M)
+        canvas.paint(yard.difference(yard.buffer(-GSD_M)), _BRIGHT)
+    area = quarter.difference(strip).buffer(-GSD_M)
     return canvas if _filled(canvas, category, 1 if quantity == "one" else 3, area, random) else None
 
 
-_REACH_M = {"ships": 18.0, "aircraft": 18.0, "tanks": 12.0, "buildings": 14.0}
-"""How far a target's middle stays from the belt and the edge."""
+_BRIGHT = "rock"
+"""What routes and walls are made of: brighter than any ground."""
+
+_TRIES = 10
+"""Drawings of one set of facts before it is given up: facts that were given up often would depend on each other."""
+
+
+def _route(route: str, middle_m: float) -> BaseGeometry:
+    """Return a straight route through the tile, one pixel wide."""
+    near, far = middle_m - GSD_M / 2, middle_m + GSD_M / 2
+    return shapely.box(near, 0, far, _EXTENT_M) if route == "northbound" else shapely.box(0, near, _EXTENT_M, far)
 
 
 def _strip(side: str, depth_m: float) -> BaseGeometry:
@@ -203,12 +196,8 @@ def _filled(canvas: Canvas, category: str, wanted: int, area: BaseGeometry, rand
 
 def _target(canvas: Canvas, category: str, middle: Floats, random: np.random.Generator) -> bool:
     heading = float(random.uniform(0, 360))
-    if category == "ships":
-        length = float(random.uniform(55, 70))
-        ship = Ship("general_cargo", length, length / 4.5)
-        return draw_ship(canvas, ship, middle, heading, random, state="anchored", gap_m=4.0)
     if category == "aircraft":
-        return draw_aircraft(canvas, "A330", middle, heading, random, state="parked")
+        return draw_aircraft(canvas, "ARJ21", middle, heading, random, state="parked")
     if category == "tanks":
         return draw_tank(canvas, middle, float(random.uniform(34, 40)), float(random.uniform(14, 18)), random)
     length = float(random.uniform(38, 46))

@@ -27,7 +27,7 @@ from knowlip.scenes.digest import scene_digest
 from knowlip.scenes.georeference import Georeference, Spacing
 from knowlip.scenes.radiometry import Sample, span_amplitude
 from knowlip.scenes.sensors import identify
-from knowlip.scenes.store import gdal_environment, gdal_path, is_remote, outlast
+from knowlip.scenes.store import CACHE_BYTES, gdal_environment, gdal_path, is_remote, outlast
 from knowlip.scenes.wholeness import check_file, check_whole, is_cut_off
 
 __all__ = ["Scene", "SceneReader", "open_scene"]
@@ -35,6 +35,12 @@ __all__ = ["Scene", "SceneReader", "open_scene"]
 log = logging.getLogger(__name__)
 
 _DTYPES = frozenset({"uint8", "uint16", "int16", "uint32", "int32", "float32", "float64", "complex64", "complex128"})
+_PIECE_PX = 1 << 20
+"""Pixels that are read at once, in whole blocks of the file: what a processor's caches hold."""
+
+_LARGEST_PX = 1 << 26
+"""Pixels of the rows that are held at most, even if blocks that are taller are then decoded again."""
+
 _SAMPLED_SHARE = 1 / 16
 _SAMPLED_PX = 1 << 25
 _FEWEST_CELLS = 8
@@ -87,7 +93,9 @@ class Scene:
             SceneError: The file cannot be opened any more.
         """
         with _opened(self.path) as source:
-            yield SceneReader(self, source)
+            reader = SceneReader(self, source)
+            with rasterio.Env(GDAL_CACHEMAX=reader.cache_bytes):
+                yield reader
 
     def band(self, index: int) -> Band:
         """Return the band of an index; 0 is a composite's."""
@@ -105,6 +113,27 @@ class SceneReader:
 
     scene: Scene
     source: DatasetReader
+
+    @property
+    def piece(self) -> tuple[int, int]:
+        """Rows and columns that are best read at once: whole blocks of the file, where they are not too tall."""
+        height, width = self.source.block_shapes[0]
+        tall = min(height, max(1, _LARGEST_PX // self.scene.width))
+        rows = max(1, _PIECE_PX // (self.scene.width * tall)) * tall
+        return rows, min(self.scene.width, max(1, _PIECE_PX // (rows * width)) * width)
+
+    @property
+    def cache_bytes(self) -> int:
+        """What GDAL keeps of decoded blocks: a piece of all bands, and rows of blocks that are read in parts.
+
+        Each block is read once, so that more than that is memory fetched anew for nothing.
+        """
+        height, width = self.source.block_shapes[0]
+        rows, cols = self.piece
+        if rows < height:
+            cols = self.scene.width
+        pixel_bytes = np.dtype(self.scene.dtype).itemsize * self.source.count
+        return min(max(rows, height) * max(cols, width) * pixel_bytes, CACHE_BYTES)
 
     def rows(
         self, band: int, row: int, count: int, col: int = 0, width: int | None = None

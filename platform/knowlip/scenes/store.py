@@ -16,16 +16,16 @@ import rasterio
 from knowlip.errors import SceneError, WorkspaceError
 from knowlip.workspace import Workspace
 
-__all__ = ["gdal_environment", "gdal_path", "is_local", "is_remote", "object_uri", "outlast"]
+__all__ = ["CACHE_BYTES", "gdal_environment", "gdal_path", "is_local", "is_remote", "object_uri", "outlast"]
 
 log = logging.getLogger(__name__)
 
 _GDAL_PREFIX = {"s3": "/vsis3/", "gs": "/vsigs/"}
 _INSIDE = re.compile(r"/vsi(?P<scheme>s3|gs)/(?P<key>.+?)(?:(?<=\.zip)/.*)?$", re.IGNORECASE)
 
-_CACHE_BYTES = 256 << 20
-"""GDAL's cache of blocks a process (rasterio takes bytes, where GDAL's own option takes megabytes); its default,
-a twentieth of the machine's memory, would grow with the scene."""
+CACHE_BYTES = 256 << 20
+"""GDAL's cache of blocks a process, at most (rasterio takes bytes, where GDAL's own option takes megabytes): its
+default, a twentieth of the machine's memory, would grow with the scene."""
 
 _TRIES = 3
 """Requests an attempt."""
@@ -67,11 +67,11 @@ def gdal_environment(path: str) -> Iterator[None]:
     """
     if not is_remote(path):
         # Rows that are stored plainly are read past the cache.
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, GTIFF_DIRECT_IO="YES" if is_local(path) else "NO"):
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GTIFF_DIRECT_IO="YES" if is_local(path) else "NO"):
             yield
         return
     options = {
-        "GDAL_CACHEMAX": _CACHE_BYTES,
+        "GDAL_CACHEMAX": CACHE_BYTES,
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "GDAL_HTTP_MAX_RETRY": "3",
         "GDAL_HTTP_RETRY_DELAY": "1",

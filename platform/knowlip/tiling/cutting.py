@@ -22,12 +22,6 @@ from knowlip.tiling.tile import Tile
 
 __all__ = ["CutTile", "StoredParts", "cut_strip", "window_geometry"]
 
-_CHUNK_PX = 1 << 20
-"""Pixels that are read at once, in whole blocks of the file: what a processor's caches hold."""
-
-_LARGEST_CHUNK_PX = 1 << 26
-"""Pixels of the rows that are held at most, even if blocks that are taller are then decoded again."""
-
 Pixels = NDArray[np.uint8]
 Area = tuple[int, int, slice]
 
@@ -185,9 +179,7 @@ def _corrupt_share(window: Window, broken: list[Area]) -> float:
 
 def _chunks(reader: SceneReader, band: int, transfer: Transfer, first: int, last: int) -> Iterator[_Read]:
     """Yield 8-bit rows in whole blocks."""
-    width = reader.scene.width
-    block = min(reader.scene.block_height, max(1, _LARGEST_CHUNK_PX // width))
-    step = max(1, _CHUNK_PX // (width * block)) * block
+    step, _ = reader.piece
     row = first
     while row < last:
         end = min(last, row - row % step + step)
@@ -198,8 +190,7 @@ def _chunks(reader: SceneReader, band: int, transfer: Transfer, first: int, last
 def _read(reader: SceneReader, band: int, transfer: Transfer, first: int, last: int) -> _Read:
     """Read rows, in pieces that stay in the processor's caches until they are 8-bit."""
     width, rows = reader.scene.width, last - first
-    across = reader.source.block_shapes[0][1]
-    piece = min(width, max(1, _CHUNK_PX // (rows * across)) * across)
+    _, piece = reader.piece
     pixels = np.empty((rows, width), dtype=np.uint8)
     broken: list[Area] = []
     for left in range(0, width, piece):
