@@ -41,7 +41,7 @@ _GREY_AT_ONE = 320.0
 """Grey value of an amplitude of one."""
 
 _GROUNDS = {"concrete": "apron", "grass": "grass", "field": "crop_4"}
-_BELTS = {"forest": "forest", "suburb": "suburb"}
+_BELTS = {"forest": "forest", "lake": "calm_water"}
 _QUARTERS = {"north west": (0, 0), "north east": (1, 0), "south west": (0, 1), "south east": (1, 1)}
 
 SENTENCES: dict[str, dict[str, str]] = {
@@ -150,7 +150,7 @@ def _drawn(facts: Facts, random: np.random.Generator) -> Canvas | None:
     quarter = shapely.box(east, south, east + _EXTENT_M / 2, south + _EXTENT_M / 2)
     if structure == "walled":
         yard = quarter.buffer(-GSD_M)
-        canvas.paint(yard.difference(yard.buffer(-GSD_M)), _BRIGHT)
+        canvas.paint(yard.difference(yard.buffer(-1.5 * GSD_M)), _BRIGHT)
     area = quarter.difference(strip).buffer(-GSD_M)
     return canvas if _filled(canvas, category, 1 if quantity == "one" else 3, area, random) else None
 
@@ -200,8 +200,8 @@ def _target(canvas: Canvas, category: str, middle: Floats, random: np.random.Gen
         return draw_aircraft(canvas, "ARJ21", middle, heading, random, state="parked")
     if category == "tanks":
         return draw_tank(canvas, middle, float(random.uniform(34, 40)), float(random.uniform(14, 18)), random)
-    length = float(random.uniform(38, 46))
-    width, height = length * float(random.uniform(0.5, 0.7)), float(random.uniform(10, 14))
+    length = float(random.uniform(46, 54))
+    width, height = length * float(random.uniform(0.3, 0.4)), float(random.uniform(10, 14))
     block = Boxes.one(middle, length, width, height, heading, "block")
     return canvas.take(shapely.polygons(block.corners())[0], 4.0) and draw_boxes(canvas, block, random) == 1
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ray import serve
 
 from knowlip.archive import fetched_checkpoint
 from knowlip.workspace import Workspace
+from serve_apps.batching import Batched
 from serve_apps.messages import Asked, Picture, Said
 from serve_apps.precision import inference, take_threads
 
@@ -32,54 +32,41 @@ class Answerer:
         device: Where the model goes.
         threads: How many it computes with on CPUs; 0 for all cores.
         batch_size: Most requests computed at once.
-        batch_wait_s: How long a batch waits to fill, seconds.
     """
 
-    def __init__(
-        self, workspace: Workspace, checkpoint: str, *, device: str, threads: int, batch_size: int, batch_wait_s: float
-    ) -> None:
+    def __init__(self, workspace: Workspace, checkpoint: str, *, device: str, threads: int, batch_size: int) -> None:
         # Here, not above: the gateway imports this module, and has no use for torch.
         from models import load
 
         take_threads(threads)
         self.model, self.device = load(fetched_checkpoint(workspace, checkpoint), device), device
-        for method in (self.answer, self.describe):
-            method.set_max_batch_size(batch_size)
-            method.set_batch_wait_timeout_s(batch_wait_s)
-        # One batch at a time; the event loop stays free to collect the next.
         self._turn = asyncio.Lock()
+        self._answers = Batched(self._answered, self._turn, most=batch_size)
+        self._descriptions = Batched(self._described, self._turn, most=batch_size)
 
-    @serve.batch
-    async def answer(self, asked: list[Asked]) -> list[list[Said]]:
-        """Answer each question: with its candidates, likeliest first, or with the one answer that is written."""
-        return await self._computed(lambda: self._answered(asked))
+    async def answer(self, asked: Asked) -> list[Said]:
+        """Answer a question: with its candidates, likeliest first, or with the one answer that is written."""
+        return await self._answers(asked)
 
-    @serve.batch
-    async def describe(self, images: list[Picture]) -> list[Said]:
-        """Describe each image."""
-        found = await self._computed(
-            lambda: self.model.answer(images, [""] * len(images), max_new_tokens=_CAPTION_TOKENS, beams=1)
-        )
-        return _said(found)
+    async def describe(self, image: Picture) -> Said:
+        """Describe an image."""
+        return await self._descriptions(image)
 
     async def attention(self, image: Picture, text: str) -> list[list[float]]:
         """Return how much each patch of an image is looked at while a text is read beside it; rows of shares."""
         from models.attention import attention_maps
 
-        found = await self._computed(lambda: attention_maps(self.model, [image], [text]))
-        return found[0].tolist()
+        def looked() -> list[list[float]]:
+            with inference(self.device):
+                shares: list[list[float]] = attention_maps(self.model, [image], [text])[0].tolist()
+                return shares
+
+        async with self._turn:
+            return await asyncio.to_thread(looked)
 
     def ready(self) -> bool:
         """Whether the model is loaded."""
         return True
-
-    async def _computed(self, function: Callable[[], list[Any]]) -> list[Any]:
-        def compute() -> list[Any]:
-            with inference(self.device):
-                return function()
-
-        async with self._turn:
-            return await asyncio.to_thread(compute)
 
     def _answered(self, asked: list[Asked]) -> list[list[Said]]:
         """Answer those together that choose from the same candidates."""
@@ -90,12 +77,17 @@ class Answerer:
         for candidates, places in alike.items():
             images = [asked[place].image for place in places]
             questions = [asked[place].question for place in places]
-            if candidates:
-                found = self.model.rank(images, questions, candidates)
-            else:
-                found = [[answer] for answer in self.model.answer(images, questions)]
+            with inference(self.device):
+                if candidates:
+                    found = self.model.rank(images, questions, candidates)
+                else:
+                    found = [[answer] for answer in self.model.answer(images, questions)]
             answers.update(zip(places, map(_said, found), strict=True))
         return [answers[place] for place in range(len(asked))]
+
+    def _described(self, images: list[Picture]) -> list[Said]:
+        with inference(self.device):
+            return _said(self.model.answer(images, [""] * len(images), max_new_tokens=_CAPTION_TOKENS, beams=1))
 
 
 def _said(answers: list[Answer]) -> list[Said]:

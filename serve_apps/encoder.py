@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ray import serve
 from knowlip.archive import Version, fetched_checkpoint
 from knowlip.errors import KnowlipError
 from knowlip.workspace import Workspace
+from serve_apps.batching import Batched
 from serve_apps.messages import Embedded, Pair, Picture
 from serve_apps.precision import inference, take_threads
 
@@ -47,7 +48,6 @@ class Encoder:
         device: Where the model goes.
         threads: How many it computes with on CPUs; 0 for all cores.
         batch_size: Most requests computed at once.
-        batch_wait_s: How long a batch waits to fill, seconds.
     """
 
     def __init__(
@@ -59,41 +59,36 @@ class Encoder:
         device: str,
         threads: int,
         batch_size: int,
-        batch_wait_s: float,
     ) -> None:
         self.workspace, self.device, self.follow_s = workspace, device, follow_s
         take_threads(threads)
         self.held = self._load(version)
-        for method in (self.text, self.query, self.image, self.match):
-            method.set_max_batch_size(batch_size)
-            method.set_batch_wait_timeout_s(batch_wait_s)
-        # One batch at a time; the event loop stays free to collect the next.
-        self._turn = asyncio.Lock()
+        turn = asyncio.Lock()
+        self._texts = Batched(self._embedding(lambda model, texts: model.encode_text(texts)), turn, most=batch_size)
+        self._queries = Batched(self._embedding(lambda model, texts: model.encode_query(texts)), turn, most=batch_size)
+        self._images = Batched(self._embedding(lambda model, images: model.encode_image(images)), turn, most=batch_size)
+        self._pairs = Batched(self._matched, turn, most=batch_size)
         self._looked = time.monotonic()
         self._looking: asyncio.Task[None] | None = None
 
-    @serve.batch
-    async def text(self, texts: list[str]) -> list[Embedded]:
-        """Return the embedding of each text."""
-        return await self._embedded(lambda model: model.encode_text(texts), texts)
+    async def text(self, text: str) -> Embedded:
+        """Return the embedding of a text."""
+        self._look()
+        return await self._texts(text)
 
-    @serve.batch
-    async def query(self, queries: list[str]) -> list[Embedded]:
-        """Return the embedding of what each query searches for."""
-        return await self._embedded(lambda model: model.encode_query(queries), queries)
+    async def query(self, query: str) -> Embedded:
+        """Return the embedding of what a query searches for."""
+        self._look()
+        return await self._queries(query)
 
-    @serve.batch
-    async def image(self, images: list[Picture]) -> list[Embedded]:
-        """Return the embedding of each 8-bit image."""
-        return await self._embedded(lambda model: model.encode_image(images))
+    async def image(self, image: Picture) -> Embedded:
+        """Return the embedding of an 8-bit image."""
+        self._look()
+        return await self._images(image)
 
-    @serve.batch
-    async def match(self, pairs: list[Pair]) -> list[float]:
-        """Return the probability that each text describes its image (image-text matching)."""
-        model = self.held.model
-        images, texts = [pair.image for pair in pairs], [pair.text for pair in pairs]
-        async with self._turn:
-            return [float(value) for value in await asyncio.to_thread(self._compute, model.match, images, texts)]
+    async def match(self, pair: Pair) -> float:
+        """Return the probability that a text describes its image (image-text matching)."""
+        return await self._pairs(pair)
 
     def version(self) -> Version:
         """Return the index that embeddings belong to now."""
@@ -103,27 +98,31 @@ class Encoder:
         """Whether the model is loaded."""
         return True
 
-    async def _embedded(
-        self, encode: Callable[[KnowlipModel], NDArray[np.float32]], texts: Sequence[str] = ()
-    ) -> list[Embedded]:
-        self._look()
-        held = self.held
-        async with self._turn:
-            vectors = await asyncio.to_thread(self._compute, encode, held.model)
-        counts = held.model.tokenizer.plain(texts, held.model.network.config.text.max_tokens) if texts else []
-        tokens = [len(row) for row in counts] or [0] * len(vectors)
-        return [Embedded(vector, held.version, count) for vector, count in zip(vectors, tokens, strict=True)]
+    def _embedding(
+        self, encode: Callable[[KnowlipModel, list[Any]], NDArray[np.float32]]
+    ) -> Callable[[list[Any]], list[Embedded]]:
+        def embedded(asked: list[Any]) -> list[Embedded]:
+            held = self.held
+            with inference(self.device):
+                vectors = encode(held.model, asked)
+            texts = [one for one in asked if isinstance(one, str)]
+            rows = held.model.tokenizer.plain(texts, held.model.network.config.text.max_tokens) if texts else []
+            tokens = [len(row) for row in rows] or [0] * len(asked)
+            return [Embedded(vector, held.version, count) for vector, count in zip(vectors, tokens, strict=True)]
 
-    def _compute(self, function: Callable[..., Any], *args: Any) -> Any:
+        return embedded
+
+    def _matched(self, pairs: list[Pair]) -> list[float]:
         with inference(self.device):
-            return function(*args)
+            return self.held.model.match([pair.image for pair in pairs], [pair.text for pair in pairs]).tolist()
 
     def _load(self, version: Version) -> _Held:
         # Here, not above: the gateway and the index import this module, and have no use for torch.
         from models import load
 
         model = load(fetched_checkpoint(self.workspace, version.checkpoint), self.device)
-        self._compute(model.encode_query, ["the first text compiles what the others use"])
+        with inference(self.device):
+            model.encode_query(["the first text compiles what the others use"])
         return _Held(model, version)
 
     def _look(self) -> None:

@@ -37,7 +37,6 @@ def searching(settings: RetrievalSettings) -> dict[str, Any]:
         device=settings.device,
         threads=settings.threads,
         batch_size=settings.batch_size,
-        batch_wait_s=settings.batch_wait_s,
     )
     index = Index.options(**settings.light_options()).bind(workspace, digest)
     return {"encoder": encoder, "index": index, "checkpoints": {"search": digest}}
@@ -61,7 +60,6 @@ def answering(settings: VqaSettings) -> dict[str, Any]:
             device=settings.device,
             threads=settings.threads,
             batch_size=settings.batch_size,
-            batch_wait_s=settings.batch_wait_s,
         ),
         "checkpoints": {"vqa": digest, "captions": digest},
     }

@@ -36,8 +36,6 @@ class ServeSettings(BaseSettings):
     """Threads that each copy of a model computes with where it has no GPU; 0 takes all cores of its machine."""
     batch_size: int = Field(32, ge=1)
     """Most requests that go through a model at once."""
-    batch_wait_s: float = Field(0.003, ge=0)
-    """How long a batch waits to fill, seconds."""
     queue: int = Field(256, ge=1)
     """Requests that may wait for a model; more are answered 503."""
     timeout_s: float = Field(30, gt=0)

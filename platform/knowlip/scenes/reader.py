@@ -128,11 +128,11 @@ class SceneReader:
 
         Each block is read once, so that more than that is memory fetched anew for nothing.
         """
-        height, width = self.source.block_shapes[0]
+        height, width = map(int, self.source.block_shapes[0])
         rows, cols = self.piece
         if rows < height:
             cols = self.scene.width
-        pixel_bytes = np.dtype(self.scene.dtype).itemsize * self.source.count
+        pixel_bytes = np.dtype(self.scene.dtype).itemsize * int(self.source.count)
         return min(max(rows, height) * max(cols, width) * pixel_bytes, CACHE_BYTES)
 
     def rows(
