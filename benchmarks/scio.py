@@ -3,13 +3,16 @@
 A fifth of the sub-texts are swapped with another tile's. After phase 1 the model screens tiles that it has not seen,
 and what it takes for noise is held against what is wrong. Then three arms go on from there for the same number of
 steps: on the texts as they are, with noise no longer a target, and with noise rewritten where that was accepted. All
-of it is plain PyTorch on one thread; decisions and texts pass through the same code as in `jobs.pretrain`.
+of it is plain PyTorch, a thread a seed; decisions and texts pass through the same code as in `jobs.pretrain`.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import functools
+import multiprocessing
+import os
 import statistics
 import tempfile
 import time
@@ -35,8 +38,8 @@ from models.tasks.pretraining import PretrainingSettings, PretrainingTask
 from models.text import TokenText
 
 NOISE = 0.2
-BATCH = 32
-RATE, WARMUP = 2e-3, 50
+BATCH = 128
+RATE, WARMUP = 1.5e-3, 50
 MODEL = {
     "vision": {"image_size": 32, "patch": 8, "width": 64, "depth": 2, "heads": 4},
     "text": {"width": 64, "layers": 2, "heads": 4, "max_tokens": 64, "positions": 64, "dropout": 0.0},
@@ -285,13 +288,14 @@ def main() -> None:
     """Run all seeds and record means with their 95 % intervals."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="runs of all arms")
-    parser.add_argument("--tiles", type=int, default=2000, help="training pairs")
+    parser.add_argument("--tiles", type=int, default=6000, help="training pairs")
     parser.add_argument("--held", type=int, default=384, help="held-out pairs")
-    parser.add_argument("--steps", type=int, nargs=3, default=(800, 300, 300), help="steps of the three phases")
+    parser.add_argument("--steps", type=int, nargs=3, default=(600, 120, 120), help="steps of the three phases")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="seeds that run at once, a core each")
     parser.add_argument("--dry", action="store_true", help="record nothing")
     given = parser.parse_args()
-    torch.set_num_threads(1)
-    runs = [one_seed(seed, given) for seed in range(given.seeds)]
+    with multiprocessing.get_context("spawn").Pool(given.processes, torch.set_num_threads, (1,)) as pool:
+        runs = pool.map(functools.partial(one_seed, given=given), range(given.seeds), chunksize=1)
     detail = {**vars(given), "model": MODEL, "noise": NOISE, "batch": BATCH, "rate": RATE, "runs": runs}
     for name in () if given.dry else _SHOWN:
         values = [run[name] for run in runs]

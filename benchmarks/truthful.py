@@ -22,10 +22,9 @@ from PIL import Image
 from shapely.geometry.base import BaseGeometry
 
 from knowlip.records import CORPUS, SUBTEXTS, conform
-from knowlip.scenes.simulate.aircraft import draw_aircraft
 from knowlip.scenes.simulate.canvas import Canvas, Floats, Frame
 from knowlip.scenes.simulate.imaging import image
-from knowlip.scenes.simulate.structures import Boxes, draw_boxes, draw_tank
+from knowlip.scenes.simulate.structures import Boxes, draw_boxes
 from knowlip.scenes.simulate.surfaces import Illumination
 
 __all__ = ["SENTENCES", "Facts", "TruthfulTile", "corpus_table", "fact_of", "swapped", "truthful_tiles"]
@@ -41,14 +40,15 @@ _GREY_AT_ONE = 320.0
 """Grey value of an amplitude of one."""
 
 _GROUNDS = {"concrete": "apron", "grass": "grass", "field": "crop_4"}
-_BELTS = {"forest": "forest", "lake": "calm_water"}
+_BELTS = {"forest": "forest", "lake": "calm_water", "scree": "rock"}
+_ROUTES = {"northbound": (True, False), "eastbound": (False, True), "crossing": (True, True), "no": (False, False)}
 _QUARTERS = {"north west": (0, 0), "north east": (1, 0), "south west": (0, 1), "south east": (1, 1)}
 
 SENTENCES: dict[str, dict[str, str]] = {
     "scene_background": {name: f"{name} ground" for name in _GROUNDS},
-    "regional_function": {name: f"{name} route" for name in ("northbound", "eastbound")},
+    "regional_function": {name: f"{name} route" for name in _ROUTES},
     "terrain_structure": {name: f"{name} belt" for name in _BELTS},
-    "target_category": {name: f"{name} shown" for name in ("aircraft", "tanks", "buildings")},
+    "target_category": {name: f"{name} shown" for name in ("buildings", "ponds")},
     "target_quantity": {name: name for name in ("one", "three")},
     "target_location": {name: name for name in _QUARTERS},
     "target_structure": {name: f"{name} bodies" for name in ("walled", "open")},
@@ -145,27 +145,31 @@ def _drawn(facts: Facts, random: np.random.Generator) -> Canvas | None:
     canvas = Canvas(frame, int(random.integers(2**31)), _GROUNDS[ground])
     strip = _strip(side, _EXTENT_M * random.uniform(0.25, 0.3))
     canvas.paint(strip, _BELTS[belt])
-    canvas.paint(_route(route, _EXTENT_M * random.uniform(0.45, 0.55)), _BRIGHT)
+    canvas.paint(_routes(route, _EXTENT_M * random.uniform(0.45, 0.55)), _BRIGHT)
     east, south = (_EXTENT_M / 2 * step for step in _QUARTERS[location])
     quarter = shapely.box(east, south, east + _EXTENT_M / 2, south + _EXTENT_M / 2)
     if structure == "walled":
         yard = quarter.buffer(-GSD_M)
-        canvas.paint(yard.difference(yard.buffer(-1.5 * GSD_M)), _BRIGHT)
-    area = quarter.difference(strip).buffer(-GSD_M)
+        canvas.paint(yard.difference(yard.buffer(-2 * GSD_M)), _BRIGHT)
+    area = quarter.difference(strip).buffer(-GSD_M).intersection(frame.box.buffer(-_HALF_TARGET_M))
     return canvas if _filled(canvas, category, 1 if quantity == "one" else 3, area, random) else None
 
 
 _BRIGHT = "rock"
 """What routes and walls are made of: brighter than any ground."""
 
+_HALF_TARGET_M = 24.0
+"""How far a target's middle stays from the edge of the tile."""
+
 _TRIES = 10
 """Drawings of one set of facts before it is given up: facts that were given up often would depend on each other."""
 
 
-def _route(route: str, middle_m: float) -> BaseGeometry:
-    """Return a straight route through the tile, one pixel wide."""
+def _routes(route: str, middle_m: float) -> list[BaseGeometry]:
+    """Return straight routes through the tile, one pixel wide."""
     near, far = middle_m - GSD_M / 2, middle_m + GSD_M / 2
-    return shapely.box(near, 0, far, _EXTENT_M) if route == "northbound" else shapely.box(0, near, _EXTENT_M, far)
+    both = shapely.box(near, 0, far, _EXTENT_M), shapely.box(0, near, _EXTENT_M, far)
+    return [line for line, there in zip(both, _ROUTES[route], strict=True) if there]
 
 
 def _strip(side: str, depth_m: float) -> BaseGeometry:
@@ -185,7 +189,7 @@ def _filled(canvas: Canvas, category: str, wanted: int, area: BaseGeometry, rand
         return False
     x0, y0, x1, y1 = area.bounds
     drawn = 0
-    for _ in range(40 * wanted):
+    for _ in range(15 * wanted):
         if drawn == wanted:
             break
         middle = random.uniform(0, 1, 2) * (x1 - x0, y1 - y0) + (x0, y0)
@@ -196,10 +200,12 @@ def _filled(canvas: Canvas, category: str, wanted: int, area: BaseGeometry, rand
 
 def _target(canvas: Canvas, category: str, middle: Floats, random: np.random.Generator) -> bool:
     heading = float(random.uniform(0, 360))
-    if category == "aircraft":
-        return draw_aircraft(canvas, "ARJ21", middle, heading, random, state="parked")
-    if category == "tanks":
-        return draw_tank(canvas, middle, float(random.uniform(34, 40)), float(random.uniform(14, 18)), random)
+    if category == "ponds":
+        pond = shapely.Point(middle).buffer(float(random.uniform(15, 18)))
+        if canvas.take(pond, 4.0):
+            canvas.paint(pond, "calm_water")
+            return True
+        return False
     length = float(random.uniform(46, 54))
     width, height = length * float(random.uniform(0.3, 0.4)), float(random.uniform(10, 14))
     block = Boxes.one(middle, length, width, height, heading, "block")

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).with_name("outcomes.json")
 PAGE = ROOT / "docs" / "reliability.md"
 MARKS = ("<!-- written by tests/faults -->", "<!-- end -->")
-JOBS = ("tile", "caption", "pretrain", "serve")
+JOBS = ("tile", "caption", "pretrain", "sweep", "serve")
 FAULTS = {
     "worker": "a worker process is killed",
     "node": "a node goes away",
@@ -18,7 +18,8 @@ FAULTS = {
     "store": "the object store is away for 20 s",
 }
 NEVER = {
-    **{("serve", fault): "no test yet" for fault in FAULTS},
+    ("sweep", "disk"): "no test yet",
+    **{("serve", fault): "no test yet" for fault in ("node", "store")},
     ("serve", "driver"): "has none: the cluster holds the application",
     ("serve", "disk"): "writes nothing",
 }

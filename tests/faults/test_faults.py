@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pytest
 import rasterio
 import yaml
 from affine import Affine
 
 from knowlip.manifest import Manifest, digest
-from knowlip.records import CORPUS, SUBTEXTS
+from knowlip.records import CORPUS, EXAMPLES, SUBTEXTS
 from knowlip.workspace import Workspace
 from tests.builders import png, pyramid, write_tiles
 from tests.faults.cluster import ThreeNodes, finish, kill, start, three_nodes, until_begun
@@ -37,6 +38,19 @@ PRETRAINING = {
     "train": {"batch_size": 8},
     "scio": {"phase_epochs": [2, 1, 1], "unit_rows": 16, "max_new_tokens": 8},
     "scaling": {"workers": 2},
+}
+
+FINETUNING = {
+    "task": "classification",
+    "epochs": 4,
+    "tuning": {"image_size": 32},
+    "optimisation": {"warmup_steps": 1},
+    "train": {"batch_size": 8, "keep": "best"},
+    "scaling": {"workers": 2},
+}
+SWEEPING = {
+    "space": {"optimisation.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}},
+    "search": {"trials": 3, "concurrent": 1, "grace_epochs": 4},
 }
 
 
@@ -104,6 +118,44 @@ def _corpus(workspace: Workspace, folder: Path) -> list[str]:
     return ["--config", str(folder / "pretrain.yaml")]
 
 
+def _examples(workspace: Workspace, folder: Path) -> list[str]:
+    import torch
+
+    from models import KnowLIP, Preprocessing, Tokenizer, presets, save_checkpoint
+
+    rng, rows = np.random.default_rng(0), []
+    for number in range(40):
+        image, left = rng.gamma(4.0, 12.0, (32, 32)), number % 2
+        image[:, 16 * left : 16 * left + 16] += 60
+        split = "train" if number < 32 else "val"
+        row = {"example_id": f"e{number:02d}", "tile_id": f"t{number:02d}", "split": split}
+        rows.append({**row, "view": png(image.clip(1, 255).astype(np.uint8)), "label": ("left", "right")[left]})
+    workspace.write_table(pa.Table.from_pylist(rows, schema=EXAMPLES), "datasets/classification", "part.parquet")
+    torch.manual_seed(0)
+    tokenizer = Tokenizer.train(["bright on the left", "bright on the right"], vocab_size=200)
+    config = presets["tiny"].with_vocabulary(tokenizer.vocab_size)
+    preprocessing = Preprocessing(image_size=config.vision.image_size, channels=config.vision.channels)
+    save_checkpoint(folder / "checkpoint", KnowLIP(config), tokenizer, preprocessing, {"made_by": "a test"})
+    (folder / "finetune.yaml").write_text(yaml.safe_dump({**FINETUNING, "checkpoint": str(folder / "checkpoint")}))
+    (folder / "sweep.yaml").write_text(yaml.safe_dump({**SWEEPING, "finetune": str(folder / "finetune.yaml")}))
+    return ["--config", str(folder / "sweep.yaml")]
+
+
+def _trained(workspace: Workspace) -> int:
+    """How many trials of a sweep have noted figures."""
+    selector = pafs.FileSelector(workspace.path("runs/sweep-classification"), recursive=True, allow_not_found=True)
+    paths = [info.path for info in workspace.filesystem.get_file_info(selector)]
+    return len({path.split("/_metrics/")[0] for path in paths if "/_metrics/" in path})
+
+
+def _trials(workspace: Workspace) -> str:
+    """What was tried, how it ended and after how many epochs, and that the best one is there."""
+    trials = workspace.read_table("runs/sweep-classification", "trials.parquet").to_pylist()
+    assert workspace.exists("runs/sweep-classification/best.yaml")
+    names = sorted(workspace.files("runs/sweep-classification", "checkpoint", suffix=""))
+    return digest([[[row["settings"], row["status"], row["epoch"]] for row in trials], names])
+
+
 def _rows(workspace: Workspace, artefact: str, *without: str) -> str:
     table = workspace.read_table(artefact)
     rows = table.drop_columns([name for name in without if name in table.column_names]).to_pylist()
@@ -129,7 +181,8 @@ CAPTION = Job(
     "captions",
 )
 PRETRAIN = Job("jobs.pretrain", _corpus, lambda w: w.exists("runs/pretrain/_metrics"), _model, "runs/pretrain")
-UNDER_TEST = {"tile": TILE, "caption": CAPTION, "pretrain": PRETRAIN}
+SWEEP = Job("jobs.sweep", _examples, lambda w: _trained(w) >= 2, _trials, "runs/sweep-classification")
+UNDER_TEST = {"tile": TILE, "caption": CAPTION, "pretrain": PRETRAIN, "sweep": SWEEP}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ import requests
 from ray import serve
 from ray.util.state import list_actors
 
+from tests.faults.outcomes import note
+
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 
 CLIENTS, LOAD_S = 8, 25.0
@@ -72,3 +74,4 @@ def test_a_killed_copy_takes_no_request_with_it(twins):
     assert len(answers) > 10 * CLIENTS
     assert Counter(status for status, _ in answers) == {200: len(answers)}
     assert all(answer == right for answer in answers)
+    note("serve", "worker", "no request lost, with two copies")
