@@ -8,7 +8,6 @@ import re
 import runpy
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,18 +22,13 @@ from ray.util import get_node_ip_address
 
 from jobs.demo import DemoSettings, demo
 from knowlip.workspace import Workspace
+from tests.builders import free_port
 from tests.tiny_road import ARTEFACTS, write_configs
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
 REMEMBERED = ("export ", "source ")
 HEAD = "ray start --head\n"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Reader:

@@ -60,13 +60,19 @@ class ThreeNodes:
         return found
 
 
+_NO_WORK = ("ray::IDLE", "ray::SPILL", "ray::RESTORE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+
+
 def _is_busy(process: psutil.Process) -> bool:
-    """Whether a worker has a task or an actor: only then is it called ``ray::NAME``."""
+    """Whether a worker has a task or an actor: only then is it called ``ray::NAME``.
+
+    A node's own agents are called so too; a node does not outlive them.
+    """
     try:
         name = process.cmdline()[0]
     except (psutil.NoSuchProcess, IndexError):
         return False
-    return name.startswith("ray::") and not name.startswith(("ray::IDLE", "ray::SPILL", "ray::RESTORE"))
+    return name.startswith("ray::") and not name.startswith(_NO_WORK)
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Job:
     artefact: str
 
 
-def _scenes(_: Workspace, folder: Path) -> list[str]:
+def strips_of_a_long_scene(_: Workspace, folder: Path) -> list[str]:
     path = folder / "in" / "long.tif"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
@@ -172,7 +172,9 @@ def _model(workspace: Workspace) -> str:
     return digest([sorted(map(str, verdicts.to_pylist())), steps, names])
 
 
-TILE = Job("jobs.tile", _scenes, lambda w: len(w.files("tiles")) >= 3, lambda w: _rows(w, "tiles"), "tiles")
+TILE = Job(
+    "jobs.tile", strips_of_a_long_scene, lambda w: len(w.files("tiles")) >= 3, lambda w: _rows(w, "tiles"), "tiles"
+)
 CAPTION = Job(
     "jobs.caption",
     _tiles,
