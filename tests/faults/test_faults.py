@@ -73,16 +73,17 @@ class Job:
     artefact: str
 
 
-def strips_of_a_long_scene(_: Workspace, folder: Path) -> list[str]:
+def strips_of_a_long_scene(_: Workspace, folder: Path, *, fields: int = 96) -> list[str]:
+    """Write a scene so many fields of 32 pixels long; return what cuts it in small strips."""
     path = folder / "in" / "long.tif"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         rng = np.random.default_rng(1)
-        field = np.kron(rng.uniform(0.3, 3.0, (96, 32)), np.ones((32, 32)))
+        field = np.kron(rng.uniform(0.3, 3.0, (fields, 32)), np.ones((32, 32)))
         pixels = (field * np.sqrt(rng.gamma(4, 0.25, field.shape))).astype(np.float32)
         profile = {
             "driver": "GTiff",
-            "height": 3072,
+            "height": 32 * fields,
             "width": 1024,
             "count": 1,
             "dtype": "float32",

@@ -163,7 +163,7 @@ def test_the_other_jobs_start_there(elsewhere):
 
 def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again(elsewhere, tmp_path):
     workspace = Workspace(str(tmp_path / "workspace"))
-    arguments = ["--workspace", workspace.root, *strips_of_a_long_scene(workspace, tmp_path)]
+    arguments = ["--workspace", workspace.root, *strips_of_a_long_scene(workspace, tmp_path, fields=960)]
     begun = elsewhere.submit("tile", *arguments, flags=("--no-wait", "--submission-id", "first"))
     assert begun.returncode == 0, begun.stderr
     until = time.monotonic() + 300
