@@ -33,7 +33,7 @@ class AutocastNorm(nn.LayerNorm):
     the memory and its traffic. Means and variances are float32 inside the kernel either way.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (as nn.LayerNorm calls it)
         """Return the normalised states, in bfloat16 under autocast to it."""
         return fast_layer_norm(input, list(self.normalized_shape), self.weight, self.bias, self.eps)
 
