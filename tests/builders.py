@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import rasterio
 import shapely
+from affine import Affine
 from PIL import Image
 
 from knowlip.records import TILES
@@ -35,6 +38,22 @@ def speckled(mean: np.ndarray, seed: int = 0, looks: float = 4.0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     intensity = mean.astype(np.float64) ** 2 * rng.gamma(looks, 1 / looks, mean.shape)
     return np.clip(np.sqrt(intensity), 1, 255).astype(np.uint8)
+
+
+def long_scene(folder: Path, *, fields: int) -> list[str]:
+    """Write a scene so many fields of 32 pixels long, once; return the arguments that cut it in small strips."""
+    path = folder / "in" / "long.tif"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        rng = np.random.default_rng(1)
+        field = np.kron(rng.uniform(0.3, 3.0, (fields, 32)), np.ones((32, 32)))
+        pixels = (field * np.sqrt(rng.gamma(4, 0.25, field.shape))).astype(np.float32)
+        height, width = pixels.shape
+        shape = {"height": height, "width": width, "count": 1, "dtype": "float32"}
+        place = {"crs": "EPSG:32611", "transform": Affine(1, 0, 390000, 0, -1, 3740000)}
+        with rasterio.open(path, "w", driver="GTiff", **shape, **place) as sink:
+            sink.write(pixels, 1)
+    return ["--scenes", str(path), "--tiling.extent-m", "64", "--tiling.strip-mpx", "0.06"]
 
 
 def tile_row(tile_id: str, image: np.ndarray, **changes: Any) -> dict[str, Any]:

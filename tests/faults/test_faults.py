@@ -12,14 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
-import rasterio
 import yaml
-from affine import Affine
 
 from knowlip.manifest import Manifest, digest
 from knowlip.records import CORPUS, EXAMPLES, SUBTEXTS
 from knowlip.workspace import Workspace
-from tests.builders import png, pyramid, write_tiles
+from tests.builders import long_scene, png, pyramid, write_tiles
 from tests.faults.cluster import ThreeNodes, finish, kill, start, three_nodes, until_begun
 from tests.faults.outcomes import note
 from tests.flaky_store import flaky_bucket
@@ -73,25 +71,8 @@ class Job:
     artefact: str
 
 
-def strips_of_a_long_scene(_: Workspace, folder: Path, *, fields: int = 96) -> list[str]:
-    """Write a scene so many fields of 32 pixels long; return what cuts it in small strips."""
-    path = folder / "in" / "long.tif"
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        rng = np.random.default_rng(1)
-        field = np.kron(rng.uniform(0.3, 3.0, (fields, 32)), np.ones((32, 32)))
-        pixels = (field * np.sqrt(rng.gamma(4, 0.25, field.shape))).astype(np.float32)
-        profile = {
-            "driver": "GTiff",
-            "height": 32 * fields,
-            "width": 1024,
-            "count": 1,
-            "dtype": "float32",
-            "crs": "EPSG:32611",
-        }
-        with rasterio.open(path, "w", transform=Affine(1, 0, 390000, 0, -1, 3740000), **profile) as sink:
-            sink.write(pixels, 1)
-    return ["--scenes", str(path), "--tiling.extent-m", "64", "--tiling.strip-mpx", "0.06"]
+def _scenes(_: Workspace, folder: Path) -> list[str]:
+    return long_scene(folder, fields=96)
 
 
 def _tiles(workspace: Workspace, _: Path) -> list[str]:
@@ -173,9 +154,7 @@ def _model(workspace: Workspace) -> str:
     return digest([sorted(map(str, verdicts.to_pylist())), steps, names])
 
 
-TILE = Job(
-    "jobs.tile", strips_of_a_long_scene, lambda w: len(w.files("tiles")) >= 3, lambda w: _rows(w, "tiles"), "tiles"
-)
+TILE = Job("jobs.tile", _scenes, lambda w: len(w.files("tiles")) >= 3, lambda w: _rows(w, "tiles"), "tiles")
 CAPTION = Job(
     "jobs.caption",
     _tiles,

@@ -18,8 +18,7 @@ import pytest
 
 from knowlip.manifest import Manifest
 from knowlip.workspace import Workspace
-from tests.builders import free_port
-from tests.faults.test_faults import strips_of_a_long_scene
+from tests.builders import free_port, long_scene
 from tests.tiny_road import write_configs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -163,7 +162,7 @@ def test_the_other_jobs_start_there(elsewhere):
 
 def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again(elsewhere, tmp_path):
     workspace = Workspace(str(tmp_path / "workspace"))
-    arguments = ["--workspace", workspace.root, *strips_of_a_long_scene(workspace, tmp_path, fields=960)]
+    arguments = ["--workspace", workspace.root, *long_scene(tmp_path, fields=960)]
     begun = elsewhere.submit("tile", *arguments, flags=("--no-wait", "--submission-id", "first"))
     assert begun.returncode == 0, begun.stderr
     until = time.monotonic() + 300

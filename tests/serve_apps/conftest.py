@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +9,7 @@ import requests
 
 from knowlip.archive import Version, checkpoint_digest, load_units
 from knowlip.workspace import Workspace
+from tests.builders import free_port
 
 KEY = "a-key-for-the-tests-0123456789"
 
@@ -44,9 +44,7 @@ def address(ray_cluster, served_workspace):
     from serve_apps import archive, retrieval, vqa
     from serve_apps.settings import RetrievalSettings, VqaSettings
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     root = served_workspace.root
     slots = {"workspace": root, "cpus": 0.2}
