@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from pydantic import Field
 from jobs.captioning.streaming import Access, access_to
 from jobs.command import Summary, run
 from knowlip.benchmark.asking import FOLDER, Questioner, answer_records, drawn, key_of, names_of
+from knowlip.benchmark.held_out import write_figures
 from knowlip.benchmark.majority import language_floors
 from knowlip.benchmark.metrics import Interval, answering_scores, intervals
 from knowlip.captioning.budget import Budget
@@ -92,9 +92,8 @@ def evaluate(settings: EvaluateSettings) -> Summary:
         figures = intervals(records, answering_scores)
         floors = language_floors(table.select(_COLUMNS).to_pydict(), held=settings.split)
         figures |= {name: Interval(value, value, value) for name, value in floors.items()}
-        listed = [{"metric": name, **asdict(figure)} for name, figure in figures.items()]
-        workspace.write_table(pa.Table.from_pylist(listed), artefact, "figures.parquet")
-        shown = {name: f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})" for name, one in figures.items()}
+        write_figures(workspace, artefact, figures)
+        shown = {name: str(one) for name, one in figures.items()}
         refused = sum(record["status"] != "ok" for record in records)
         spent = Journal(workspace, FOLDER).spent()
         counts = {"questions": len(records), "without an answer": refused, **shown}

@@ -15,15 +15,16 @@ from jobs.command import Summary, run
 from jobs.train.downstream import DOWNSTREAM, TaskName, TuningSettings, floors, given, make_task
 from jobs.train.folder import RunFolder
 from jobs.train.labelled import Labelled
-from jobs.train.metrics import collect, held_out
+from jobs.train.metrics import collect
 from jobs.train.plan import Plan
 from jobs.train.run import check_batch, fit
 from jobs.train.settings import OptimisationSettings, ScalingSettings, TrainSettings
+from knowlip.archive import local_checkpoint, placed_checkpoint
+from knowlip.benchmark.held_out import scored
 from knowlip.benchmark.splits import SplitChoice
-from knowlip.errors import CheckpointError, SettingsError
+from knowlip.errors import SettingsError
 from knowlip.manifest import Manifest, digest
 from knowlip.settings import JobSettings
-from knowlip.workspace import Workspace
 
 __all__ = ["FinetuneSettings", "finetune", "tuned"]
 
@@ -51,7 +52,7 @@ class FinetuneSettings(JobSettings):
     """Name of the run; its results lie in runs/NAME. The data set's name by default."""
 
     checkpoint: str = "runs/pretrain/checkpoint"
-    """Checkpoint folder, in the workspace or anywhere."""
+    """Checkpoint folder: in the workspace, or anywhere that all workers can read, object stores included."""
 
     epochs: int = Field(12, ge=1)
     """Passes over the training split."""
@@ -88,8 +89,8 @@ def tuned(settings: FinetuneSettings, callbacks: Sequence[UserCallback]) -> Summ
     data = Labelled(workspace, settings.data or settings.task, settings.split)
     folder, rows = RunFolder(workspace, settings.run or data.name), data.rows()
     check_batch(settings.train, settings.scaling, rows["train"])
-    source = _checkpoint(workspace, settings.checkpoint)
-    inputs = {**data.inputs(), "checkpoint": _digest(source)}
+    source = placed_checkpoint(workspace, settings.checkpoint)
+    inputs = {**data.inputs(), "checkpoint": _digest(local_checkpoint(source))}
     manifest = Manifest(artefact=folder.artefact, job="jobs.finetune", settings=settings.shaping(), inputs=inputs)
     if settings.dry_run:
         steps = settings.epochs * max(1, rows["train"] // settings.train.batch_size)
@@ -98,7 +99,7 @@ def tuned(settings: FinetuneSettings, callbacks: Sequence[UserCallback]) -> Summ
         done = folder.begin(manifest, overwrite=settings.overwrite)
         if done is not None:
             return Summary("Fine-tuning (done before)", done.counts, where=workspace.uri(folder.artefact))
-        task = make_task(settings.task, settings.tuning, data, checkpoint=str(source), seed=settings.train.seed)
+        task = make_task(settings.task, settings.tuning, data, checkpoint=source, seed=settings.train.seed)
         plan = Plan(
             task=task,
             phase=settings.task,
@@ -116,17 +117,12 @@ def tuned(settings: FinetuneSettings, callbacks: Sequence[UserCallback]) -> Summ
         kind = DOWNSTREAM[settings.task]
         splits = {split: data.open(split, kind.columns, settings.scaling) for split in rows}
         folder.publish(fit(plan, splits, callbacks))
-        metrics = collect(workspace, folder.artefact, floors(settings.task, data))
-        counts = {**rows, **held_out(metrics, kind.shown)}
+        collect(workspace, folder.artefact)
+        known = floors(settings.task, data, "test" if "test" in rows else "val")
+        figures = scored(workspace, folder.artefact, kind.task.score, groups=data.groups, floors=known)
+        counts = {**rows, **{name: str(figures[name]) for name in kind.shown if name in figures}}
         folder.complete(manifest, counts, time.monotonic() - started)
     return Summary(f"Fine-tuning {settings.task}", counts, where=workspace.uri(folder.artefact, "checkpoint"))
-
-
-def _checkpoint(workspace: Workspace, place: str) -> Path:
-    found = workspace.local(place) if workspace.exists(place) else Path(place)
-    if not (found / "config.json").exists():
-        raise CheckpointError("is no checkpoint folder", where=str(found), fix="run jobs.pretrain or give another")
-    return found
 
 
 def _digest(checkpoint: Path) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import ClassVar
 
 from pydantic import Field
 
 from jobs.command import Summary, run
+from jobs.looking import RunLook
 from knowlip.archive import Archive, Version, checkpoint_digest, fetched_checkpoint
 from knowlip.errors import KnowlipError, WorkspaceError
 from knowlip.reporting import Section, render
@@ -31,7 +33,8 @@ _FILE = "report.html"
 
 
 class ReportSettings(JobSettings):
-    """Write report.html: what was made, tiles with their texts, a map, training curves, and what a search finds.
+    """Write report.html: what was made, tiles with their texts, a map, training curves, what tuned models gave for
+    held-out examples, and what a search finds.
 
     Every part appears where its artefact is there; a workspace with nothing but tiles has a report too.
     """
@@ -63,7 +66,7 @@ def report(settings: ReportSettings) -> Summary:
         tiles_section(workspace),
         map_section(workspace),
         rejected_section(workspace),
-        *run_sections(workspace),
+        *run_sections(workspace, partial(RunLook, workspace)),
         scio_section(workspace),
     ]
     sections = [section for section in found if section is not None]

@@ -30,7 +30,7 @@ class Feed:
     Args:
         plan: What is trained, on how much.
         rank: This worker's number.
-        shards: The worker's part of each split: its share of ``train``, the whole of ``val``.
+        shards: The worker's part of each split: its share of ``train``, the whole of ``val`` and ``test``.
     """
 
     def __init__(self, plan: Plan, rank: int, shards: Mapping[str, DataIterator]) -> None:
@@ -55,14 +55,14 @@ class Feed:
             )
         return self._collated(iter(columns), epoch=epoch, train=True)
 
-    def held_out(self) -> Iterator[Batch]:
-        """Yield this worker's share of the held-out split: every n-th batch, in order, the same every time."""
+    def held_out(self, split: str) -> Iterator[Batch]:
+        """Yield this worker's share of a held-out split: every n-th batch, in order, the same every time."""
         workers = self._plan.scaling.workers
-        size = max(1, min(_HELD_OUT_BATCH, -(-self._plan.rows["val"] // workers)))
+        size = max(1, min(_HELD_OUT_BATCH, -(-self._plan.rows[split] // workers)))
         if self._plan.held:
-            columns: Iterable[Columns] = _sliced(self._held("val"), size)
+            columns: Iterable[Columns] = _sliced(self._held(split), size)
         else:
-            columns = self._shards["val"].iter_batches(batch_size=size, batch_format="numpy")
+            columns = self._shards[split].iter_batches(batch_size=size, batch_format="numpy")
         return self._collated(islice(iter(columns), self._rank, None, workers), epoch=0, train=False)
 
     def _read(self, split: str) -> pa.Table:

@@ -130,18 +130,18 @@ def _completed(kind: type[CheckpointSettings], field: str, value: Any) -> Any:
     return overlaid(kind.model_fields[field].default.model_dump(), value.model_dump(exclude_unset=True))
 
 
-def floors(name: TaskName, data: Labelled) -> dict[str, float]:
-    """Return what the most frequent training answer scores on the held-out split, where a task has answers."""
+def floors(name: TaskName, data: Labelled, held: str) -> dict[str, float]:
+    """Return what the most frequent training answer scores on a held-out split, where a task has answers."""
     column = {"classification": "label", "vqa": "answer"}.get(name)
     if column is None:
         return {}
     table = data.labels
-    train, val = (table.filter(pc.equal(table["split"], split)).to_pydict() for split in ("train", "val"))
+    train, rest = (table.filter(pc.equal(table["split"], split)).to_pydict() for split in ("train", held))
     if name == "classification":
-        for part in (train, val):
+        for part in (train, rest):
             part["kind"] = ["label"] * len(part["split"])
     ranked = ranked_answers(train["kind"], train[column])
-    return {"majority_accuracy": majority_accuracy(ranked, val["kind"], val[column])} if val["kind"] else {}
+    return {"majority_accuracy": majority_accuracy(ranked, rest["kind"], rest[column])} if rest["kind"] else {}
 
 
 def _classes(data: Labelled) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from knowlip.benchmark.card import DatasetCard
 from knowlip.benchmark.splits import FrozenSplit, SplitChoice, read_split
 from knowlip.errors import DataError
 from knowlip.manifest import inputs_digest
+from knowlip.records import SPLITS
 from knowlip.workspace import Workspace
 
 __all__ = ["Labelled"]
 
-_LABELS = ["example_id", "split", "kind", "label", "answer", "boxes", "mask"]
+_LABELS = ["example_id", "split", "kind", "label", "answer", "boxes", "mask", "group"]
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,24 @@ class Labelled:
         table = table.set_column(table.column_names.index("split"), "split", pa.array(sides, pa.string()))
         return table.filter(table["split"].is_valid())
 
+    @cached_property
+    def groups(self) -> Mapping[str, str]:
+        """Group of each example that has one."""
+        names, groups = (self.labels[column].to_pylist() for column in ("example_id", "group"))
+        return {name: group for name, group in zip(names, groups, strict=True) if group}
+
     def rows(self) -> dict[str, int]:
-        """Count the rows of ``train``, and of ``val`` where there are any.
+        """Count the rows of ``train``, and of ``val`` and ``test`` where there are any.
 
         Raises:
             WorkspaceError: The data set is not there.
             DataError: Nothing is to be trained on.
         """
         if self.members is None:
-            found = count(self.workspace, self.artefact, ["train", "val"])
+            found = count(self.workspace, self.artefact, SPLITS)
         else:
             held = self.labels["split"].to_pylist()
-            found = {split: held.count(split) for split in ("train", "val")}
+            found = {split: held.count(split) for split in SPLITS}
         if not found["train"]:
             raise DataError("has no rows of split 'train'", where=self.workspace.uri(self.artefact), code="empty")
         return {split: rows for split, rows in found.items() if rows}

@@ -82,7 +82,7 @@ class _Worker:
         torch.manual_seed(plan.train.seed)
         self.network = plan.task.build()
         self.module = TaskModule(plan.task, self.network, plan.scaling.precision)
-        self.progress = Progress()
+        self.progress, self.best = Progress(), float("-inf")
         self._start_or_go_on()
         self.feed = Feed(plan, self.rank, {split: ray.train.get_dataset_shard(split) for split in plan.rows})
         self.schedule = Schedule(plan.optimisation, plan.steps_per_epoch, plan.all_epochs)
@@ -148,21 +148,45 @@ class _Worker:
         return on_device(batch, self.device)
 
     def evaluate(self, epoch: int) -> dict[str, float]:
-        """Score the held-out split; every worker takes a share, and all get the same figures."""
+        """Score the held-out splits; every worker takes a share, and all get the same figures.
+
+        Returns:
+            Those of ``val``, by which the best weights are chosen.
+        """
         plan = self.plan
         due = (epoch + 1) % plan.train.evaluate_every == 0 or epoch + 1 == plan.last_epoch
-        if not due or not plan.rows.get("val"):
+        if not due:
             return {}
+        figures = self._scored("val") if plan.rows.get("val") else {}
+        if self._may_be_kept(figures) and plan.rows.get("test"):
+            self._scored("test")
+        return figures
+
+    def _scored(self, split: str) -> dict[str, float]:
+        plan, epoch = self.plan, self.progress.epoch
         self.engine.eval()
         with torch.no_grad(), self.module.autocast():
-            for batch in self.feed.held_out():
+            for batch in self.feed.held_out(split):
                 plan.task.evaluate(on_device(batch, self.device))
             figures = plan.task.metrics()
         if self.log is not None:
-            self.log.add(figures, epoch=epoch + 1, step=self.progress.step, phase="val")
+            self.log.add(figures, epoch=epoch, step=self.progress.step, phase=split)
             shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
-            _say(f"{plan.phase}  epoch {epoch + 1}/{plan.last_epoch}  held out: {shown}")
+            _say(f"{plan.phase}  epoch {epoch}/{plan.last_epoch}  {split}: {shown}")
         return figures
+
+    def _may_be_kept(self, figures: dict[str, float]) -> bool:
+        """Whether these weights are the last ones, or the best so far: the test split is looked at for no others.
+
+        A run that goes on does not know the best figure from before, so it looks once more.
+        """
+        plan = self.plan
+        if plan.train.keep == "last" or not figures:
+            return self.progress.epoch == plan.last_epoch
+        figure = figures.get(plan.task.best_metric, float("-inf"))
+        figure = figure if plan.task.higher_is_better else -figure
+        best, self.best = self.best, max(self.best, figure)
+        return figure >= best
 
     def save(self, figures: dict[str, float]) -> None:
         """Save and report the epoch; the report is also where the workers meet."""

@@ -34,7 +34,7 @@ class MetricsLog:
         self._folder = Path(tempfile.mkdtemp(prefix="knowlip-events-"))
 
     def add(self, figures: Mapping[str, float], *, epoch: int, step: int, phase: str = "") -> None:
-        """Note figures at a step; ``phase`` is ``val`` for held-out ones."""
+        """Note figures at a step; ``phase`` is ``val`` or ``test`` for held-out ones."""
         for metric, value in figures.items():
             place = {"phase": phase or self._phase, "epoch": epoch, "step": step}
             self._rows.append({**place, "metric": metric, "value": float(value)})
@@ -61,18 +61,14 @@ class MetricsLog:
         self._workspace.write_folder(self._folder / name, self._run, "tensorboard")
 
 
-def collect(workspace: Workspace, run: str, floors: Mapping[str, float] | None = None) -> pa.Table:
+def collect(workspace: Workspace, run: str) -> pa.Table:
     """Gather the epochs of a run into ``metrics.parquet`` and return them, in the order of the steps.
 
     Args:
         workspace: Where the run lies.
         run: Folder of the run.
-        floors: Held-out figures that no training was needed for, such as the most frequent answer's.
     """
     table = conform(workspace.read_table(run, _PARTS), METRICS, where=f"{run}/metrics.parquet")
-    place = {"phase": "val", "epoch": 0, "step": 0}
-    rows = [{**place, "metric": metric, "value": value} for metric, value in (floors or {}).items()]
-    table = pa.concat_tables([pa.Table.from_pylist(rows, schema=METRICS), table])
     table = table.sort_by([("step", "ascending"), ("phase", "ascending"), ("metric", "ascending")])
     workspace.write_table(table, run, "metrics.parquet")
     return table
@@ -85,4 +81,4 @@ def held_out(metrics: pa.Table, names: Sequence[str]) -> dict[str, float]:
 
 
 def _board(row: Mapping[str, Any]) -> str:
-    return "val" if row["phase"] == "val" else "train"
+    return row["phase"] if row["phase"] in ("val", "test") else "train"

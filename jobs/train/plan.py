@@ -26,7 +26,7 @@ class Plan:
         optimisation: AdamW and its schedule.
         train: Batch size, epochs, seed.
         scaling: Workers, stage, precision.
-        rows: Examples a split (``train``, and ``val`` where there is one).
+        rows: Examples a split: ``train``; ``val``, which chooses the best weights; ``test``, which scores those kept.
         held: Whether the splits fit in the workers' memory.
         first_epoch: Epochs done by the phases before.
         epochs: Epochs of this phase.

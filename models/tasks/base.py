@@ -12,6 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from knowlip.archive import local_checkpoint
+from knowlip.benchmark.held_out import write_records
 from knowlip.benchmark.metrics import Record, Scorer
 from knowlip.errors import CheckpointError
 from knowlip.settings import Section
@@ -31,7 +33,7 @@ class CheckpointSettings(Section):
     """What every task that tunes a checkpoint is made from."""
 
     checkpoint: str
-    """Checkpoint folder that is fine-tuned."""
+    """Checkpoint folder that is fine-tuned, on this machine or an object store."""
     start: str = "checkpoint"
     """First weights: `checkpoint`; `scratch` (the same architecture, at random); or an external vision transformer with
     the rest at random: `timm:NAME`, a folder with timm's config.json and weights (both bring their architecture), or a
@@ -52,7 +54,7 @@ class CheckpointTask:
 
     Attributes:
         score: From records to figures.
-        scored: Records of the last `metrics`, of all workers.
+        scored: Records of the last `metrics`, of all workers, until they are exported with the weights.
     """
 
     score: ClassVar[Scorer]
@@ -84,9 +86,12 @@ class CheckpointTask:
         return type(self).score(self.scored)
 
     def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        """Write the checkpoint with its tuned weights."""
+        """Write the checkpoint with its tuned weights, and what these gave for the held-out examples."""
         model = self.model
         save_checkpoint(folder, model.network, model.tokenizer, model.preprocessing, manifest)
+        if self.scored:
+            write_records(folder, self.scored)
+            self.scored = []  # the next weights' are others
 
     def _pixels(self, batch: Batch) -> Tensor:
         return self.model.preprocessing.normalised(batch["pixels"])
@@ -98,7 +103,7 @@ def opened(settings: CheckpointSettings) -> KnowlipModel:
     Raises:
         CheckpointError: The checkpoint or another source of weights is missing or does not fit.
     """
-    model = load(settings.checkpoint)
+    model = load(local_checkpoint(settings.checkpoint))
     if settings.start != "checkpoint":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)

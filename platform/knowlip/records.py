@@ -15,6 +15,8 @@ __all__ = [
     "CORPUS",
     "EXAMPLES",
     "FAMILIES",
+    "FIGURES",
+    "HELD_OUT",
     "LAYERS",
     "METRICS",
     "QUALITY",
@@ -220,6 +222,24 @@ EXAMPLES = pa.schema(
 )
 """`datasets/NAME/`: labelled examples of a downstream task, built from truth, annotations or measurements."""
 
+HELD_OUT = pa.schema(
+    [
+        _field("example_id", pa.string(), "of the held-out example", nullable=False),
+        _field("record", pa.string(), "what was right and what was given, JSON", nullable=False),
+    ]
+)
+"""`runs/NAME/checkpoint/held_out.parquet`: what a tuned model gave; retrieval has several rows an example."""
+
+FIGURES = pa.schema(
+    [
+        _field("metric", pa.string(), "figure, as knowlip.benchmark.metrics calls it", nullable=False),
+        _field("value", pa.float64(), "share, 0 to 1 (CIDEr up to 10)", nullable=False),
+        _field("low", pa.float64(), "where its 95 % bootstrap interval begins", nullable=False),
+        _field("high", pa.float64(), "where it ends", nullable=False),
+    ]
+)
+"""`figures.parquet` of a run or an evaluation: held-out figures with intervals that resample groups."""
+
 VERDICTS = pa.schema(
     [
         _field("tile_id", pa.string(), "the pair", nullable=False),
@@ -239,7 +259,7 @@ VERDICTS = pa.schema(
 
 METRICS = pa.schema(
     [
-        _field("phase", pa.string(), "train phase or `val`"),
+        _field("phase", pa.string(), "train phase, `val` or `test`"),
         _field("epoch", pa.int32(), "from 1"),
         _field("step", pa.int64(), "optimiser steps since the run began"),
         _field("metric", pa.string(), "name", nullable=False),
@@ -271,6 +291,8 @@ RESULTS = pa.schema(
         _field("seed", pa.int64(), "of the run; null for floors"),
         _field("metric", pa.string(), "figure, as knowlip.benchmark.metrics calls it", nullable=False),
         _field("value", pa.float64(), "share, 0 to 1 (CIDEr up to 10)", nullable=False),
+        _field("low", pa.float64(), "where its 95 % bootstrap interval begins; null for floors"),
+        _field("high", pa.float64(), "where it ends"),
         _field("held_out", pa.int64(), "examples that it was measured on"),
         _field("checkpoint", pa.string(), "digest of the first weights"),
         _field("examples", pa.string(), "digest of the data set"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,15 @@ from jobs.train.downstream import DOWNSTREAM, TuningSettings, make_task
 from jobs.train.labelled import Labelled
 from jobs.train.settings import ScalingSettings
 from knowlip.benchmark.card import DatasetCard
+from knowlip.benchmark.held_out import read_figures, read_records
 from knowlip.benchmark.splits import Member, SplitChoice, deal, write_split
 from knowlip.errors import DataError, SettingsError
 from knowlip.records import EXAMPLES
 from knowlip.settings import read_settings
 from knowlip.workspace import Workspace
 
+COUNT = 32
+TESTED = {f"e{index}" for index in range(24, COUNT)}
 HEAD = {"width": 16, "anchors_px": (4, 8, 16, 24, 32), "proposals": 16, "pooled": 2, "head_width": 32}
 TUNING: dict[str, dict[str, Any]] = {
     "classification": {},
@@ -46,7 +51,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with one data set that has everything: a hut or a hall somewhere on speckle."""
     workspace = Workspace(str(tmp_path_factory.mktemp("examples") / "workspace"))
     random, rows = np.random.default_rng(0), []
-    for index in range(24):
+    for index in range(COUNT):
         large = bool(random.integers(2))
         edge = 14 if large else 7
         top, left = (int(draw) for draw in random.integers(1, 17, 2))
@@ -58,7 +63,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             {
                 "example_id": f"e{index:02d}",
                 "tile_id": f"t{index:02d}",
-                "split": "train" if index < 16 else "val",
+                "split": "train" if index < 16 else "val" if index < 24 else "test",
                 "view": png(image),
                 "label": name,
                 "question": "which building is this",
@@ -100,11 +105,29 @@ def test_every_task_goes_through_the_one_loop(
     ray_cluster: None, examples: Workspace, tiny_checkpoint: Path, task: str
 ) -> None:
     summary = finetune(settings(examples, tiny_checkpoint, task, scaling={"workers": 2}))
+    best = DOWNSTREAM[task].task.best_metric
     metrics = examples.read_table(f"runs/{task}", "metrics.parquet").to_pylist()
-    held_out = {row["metric"] for row in metrics if row["phase"] == "val"}
-    assert DOWNSTREAM[task].task.best_metric in held_out
-    assert DOWNSTREAM[task].task.best_metric in summary.counts
+    found = {row["phase"]: row["value"] for row in metrics if row["metric"] == best}
+    assert found.keys() == {"val", "test"}
+    # What is reported is what the kept weights gave for the test split, with its interval.
+    figure = read_figures(examples, f"runs/{task}")[best]
+    assert figure.value == pytest.approx(found["test"])
+    assert figure.low <= figure.value <= figure.high
+    assert summary.counts[best] == str(figure)
+    assert {record["example_id"] for record in read_records(examples, f"runs/{task}")} == TESTED
     assert models.load(examples.local("runs", task, "checkpoint")).manifest["settings"]["task"] == task
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_all_lies_on_an_object_store(examples: Workspace, tiny_checkpoint: Path, s3_workspace: Workspace) -> None:
+    table = examples.read_table("datasets/buildings")
+    s3_workspace.write_table(table, "datasets/buildings", "part.parquet")
+    s3_workspace.write_folder(tiny_checkpoint, "runs/pretrain/checkpoint")
+    words = ["--workspace", s3_workspace.root, "--data", "buildings", "--epochs", "1", "--train.batch-size", "8"]
+    subprocess.run([sys.executable, "-m", "jobs.finetune", *words, "--image-size", "32"], check=True)
+    assert read_figures(s3_workspace, "runs/buildings")["top1"].high > 0
+    assert s3_workspace.exists("runs/buildings/checkpoint/classes.json")
 
 
 @pytest.mark.parametrize("task", list(DOWNSTREAM))
@@ -164,7 +187,7 @@ def test_examples_of_another_task_are_one_clear_line(
 
 def test_a_dry_run_counts_and_writes_nothing(examples: Workspace, tiny_checkpoint: Path) -> None:
     summary = finetune(settings(examples, tiny_checkpoint, "detection", run="dry", dry_run=True))
-    assert summary.counts == {"train": 16, "val": 8, "epochs": 1, "steps": 2}
+    assert summary.counts == {"train": 16, "val": 8, "test": 8, "epochs": 1, "steps": 2}
     assert not examples.exists("runs/dry")
 
 
@@ -186,15 +209,15 @@ def frozen(examples: Workspace, tmp_path: Path) -> Workspace:
 def test_a_frozen_split_decides_what_is_trained_on(frozen: Workspace, tiny_checkpoint: Path) -> None:
     folds = [Labelled(frozen, "buildings", SplitChoice(scheme="random", fold=fold)) for fold in range(4)]
     tested = [{name for name, side in one.members.items() if side == "test"} for one in folds]
-    assert sorted(name for names in tested for name in names) == [f"e{index:02d}" for index in range(24)]
+    assert sorted(name for names in tested for name in names) == [f"e{index:02d}" for index in range(COUNT)]
     for one, names in zip(folds, tested, strict=True):
         rows = one.rows()
-        assert rows["train"] + rows["val"] == 24 - len(names)
+        assert rows["train"] + rows["val"] == COUNT - rows["test"] == COUNT - len(names)
         assert one.inputs() != Labelled(frozen, "buildings").inputs()
         assert set(one.labels.filter(pc.equal(one.labels["split"], "test"))["example_id"].to_pylist()) == names
     few = Labelled(frozen, "buildings", SplitChoice(scheme="random", label_fraction=0.5))
     assert few.rows()["train"] < folds[0].rows()["train"]
-    assert set(few.labels["example_id"].to_pylist()) < {f"e{index:02d}" for index in range(24)}
+    assert set(few.labels["example_id"].to_pylist()) < {f"e{index:02d}" for index in range(COUNT)}
     named = make_task("segmentation", TuningSettings(), folds[0], checkpoint=str(tiny_checkpoint), seed=0)
     assert named.settings.classes == {1: "ground", 2: "roof"}
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from knowlip.archive.area import Area as Area
     from knowlip.archive.checkpoint import checkpoint_digest as checkpoint_digest
     from knowlip.archive.checkpoint import fetched_checkpoint as fetched_checkpoint
+    from knowlip.archive.checkpoint import local_checkpoint as local_checkpoint
+    from knowlip.archive.checkpoint import placed_checkpoint as placed_checkpoint
     from knowlip.archive.entry import Entry as Entry
     from knowlip.archive.entry import Hit as Hit
     from knowlip.archive.entry import entry_schema as entry_schema
@@ -41,6 +43,8 @@ __all__ = [
     "entry_schema",
     "fetched_checkpoint",
     "load_units",
+    "local_checkpoint",
+    "placed_checkpoint",
     "read_cog",
     "read_picture",
 ]
@@ -60,6 +64,8 @@ _HOME = {
     "entry_schema": "entry",
     "fetched_checkpoint": "checkpoint",
     "load_units": "loading",
+    "local_checkpoint": "checkpoint",
+    "placed_checkpoint": "checkpoint",
     "read_cog": "pictures",
     "read_picture": "pictures",
 }

@@ -1,4 +1,4 @@
-"""A checkpoint as the index knows it: by the digest of what computes embeddings."""
+"""Checkpoints wherever they lie: known by the digest of what computes, and fetched to the machine that computes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pyarrow.fs as pafs
 from knowlip.errors import CheckpointError
 from knowlip.workspace import Workspace
 
-__all__ = ["checkpoint_digest", "fetched_checkpoint"]
+__all__ = ["checkpoint_digest", "fetched_checkpoint", "local_checkpoint", "placed_checkpoint"]
 
-_APART = frozenset({"manifest.json", "queue.safetensors"})
+_APART = frozenset({"manifest.json", "queue.safetensors", "held_out.parquet"})
 """Files that do not change what the model computes."""
 
 
@@ -67,6 +67,38 @@ def fetched_checkpoint(workspace: Workspace, folder: str) -> Path:
                 if not target.exists():
                     raise
     return target
+
+
+def local_checkpoint(place: str) -> Path:
+    """Return a folder of this machine that holds a checkpoint.
+
+    Args:
+        place: A folder of this machine, which is returned as it is, or one on an object store, such as ``s3://b/c``.
+
+    Raises:
+        CheckpointError: No checkpoint is on the object store.
+    """
+    if "://" not in place:
+        return Path(place)
+    root, _, folder = place.rstrip("/").rpartition("/")
+    return fetched_checkpoint(Workspace(root), folder)
+
+
+def placed_checkpoint(workspace: Workspace, place: str) -> str:
+    """Return where a checkpoint lies, as workers on other machines find it too.
+
+    Args:
+        workspace: Where it may lie.
+        place: A folder below the workspace, of this machine, or of an object store.
+
+    Raises:
+        CheckpointError: No checkpoint is there.
+    """
+    elsewhere = "://" in place or Path(place).is_absolute() or not workspace.exists(place)
+    found = place if elsewhere else str(workspace.local(place)) if workspace.is_local else workspace.uri(place)
+    if not (local_checkpoint(found) / "config.json").exists():
+        raise CheckpointError("is no checkpoint folder", where=found, fix="run jobs.pretrain or give another")
+    return found
 
 
 def _files(workspace: Workspace, folder: str) -> list[str]:

@@ -8,11 +8,13 @@ import platform
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from knowlip.benchmark.held_out import read_figures
+from knowlip.benchmark.metrics import Interval
 from knowlip.errors import DataError
 from knowlip.manifest import Manifest
 from knowlip.records import RESULTS, conform
@@ -42,24 +44,28 @@ class Cell:
         mean: Over seeds.
         spread: Standard deviation over seeds; 0 for one.
         seeds: How many.
+        interval: Bootstrap interval of one seed's figure; none for several seeds, or a floor.
         beaten: The name of a floor that is not beaten; empty where all are, or the cell is one.
     """
 
     mean: float
     spread: float
     seeds: int
+    interval: Interval | None = None
     beaten: str = ""
 
     def __str__(self) -> str:
-        """Write per cent, with the spread over seeds and a mark where a floor is not beaten."""
+        """Write per cent, with the spread over seeds or one's interval, and a mark where a floor is not beaten."""
         spread = f" ± {100 * self.spread:.1f}" if self.seeds > 1 else ""
+        if self.interval is not None:
+            spread = f" ({100 * self.interval.low:.1f} to {100 * self.interval.high:.1f})"
         return f"{100 * self.mean:.1f}{spread}{' ▼' if self.beaten else ''}"
 
 
 def results_of_run(
     workspace: Workspace, run: str, *, name: str, task: str, data: str, row: str, seed: int, floors: Mapping[str, float]
 ) -> pa.Table:
-    """Return the last held-out figures of a finished run, and the floors, as rows of `RESULTS`.
+    """Return the held-out figures of a finished run, and the floors, as rows of `RESULTS`.
 
     Args:
         workspace: Where it lies.
@@ -77,13 +83,12 @@ def results_of_run(
     manifest = Manifest.read(workspace, f"runs/{run}")
     if manifest is None:
         raise DataError("is not finished", where=workspace.uri("runs", run), fix="run it again: it goes on")
-    held = workspace.read_table("runs", run, "metrics.parquet").sort_by([("step", "ascending")]).to_pylist()
-    figures = {one["metric"]: one["value"] for one in held if one["phase"] == "val"}
+    figures = read_figures(workspace, f"runs/{run}")
     common = {
         "name": name,
         "task": task,
         "data": data,
-        "held_out": manifest.counts.get("val"),
+        "held_out": manifest.counts.get("test", manifest.counts.get("val")),
         "examples": manifest.inputs.get(f"datasets/{data}"),
         "split": manifest.inputs.get("split"),
         "commit": manifest.code.get("commit"),
@@ -100,11 +105,16 @@ def results_of_run(
         "seconds": manifest.seconds,
     }
     empty = dict.fromkeys(own)
-    rows = [{**common, **own, "metric": metric, "value": v} for metric, v in figures.items() if metric not in FLOORS]
-    known = {metric: value for metric, value in {**floors, **figures}.items() if metric in FLOORS}
+    rows = [
+        {**common, **own, "metric": metric, **asdict(figure)}
+        for metric, figure in figures.items()
+        if metric not in FLOORS
+    ]
+    known = dict(floors) | {metric: figure.value for metric, figure in figures.items()}
     rows += [
-        {**common, **empty, "row": FLOORS[metric], "metric": FIGURES[task], "value": value}
+        {**common, **empty, "row": FLOORS[metric], "metric": FIGURES[task], "value": value, "low": None, "high": None}
         for metric, value in known.items()
+        if metric in FLOORS
     ]
     return conform(pa.Table.from_pylist(rows, schema=RESULTS), RESULTS, where=f"results of {run}")
 
@@ -116,23 +126,30 @@ def matrix(results: pa.Table, *, figure: Mapping[str, str] = FIGURES) -> dict[st
         results: Of `RESULTS`.
         figure: Which figure of each kind of task.
     """
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[str, dict[str, list[Interval]]] = defaultdict(lambda: defaultdict(list))
     seen: set[tuple[Any, ...]] = set()
     for one in results.to_pylist():
         key = (one["name"], one["row"], one["seed"])
         if one["metric"] == figure[one["task"]] and key not in seen:
             seen.add(key)
-            found[one["name"]][one["row"]].append(one["value"])
+            low, high = (one["value"] if one[edge] is None else one[edge] for edge in ("low", "high"))
+            found[one["name"]][one["row"]].append(Interval(one["value"], low, high))
     return {name: _cells(rows) for name, rows in found.items()}
 
 
-def _cells(rows: Mapping[str, Sequence[float]]) -> dict[str, Cell]:
-    floors = {row: max(values) for row, values in rows.items() if row in FLOORS.values()}
+def _cells(rows: Mapping[str, Sequence[Interval]]) -> dict[str, Cell]:
+    floors = {row: max(one.value for one in found) for row, found in rows.items() if row in FLOORS.values()}
     cells = {}
-    for row, values in rows.items():
+    for row, found in rows.items():
+        values = [one.value for one in found]
         mean = statistics.mean(values)
-        beaten = next((floor for floor, value in floors.items() if value >= mean), "") if row not in floors else ""
-        cells[row] = Cell(mean, statistics.stdev(values) if len(values) > 1 else 0.0, len(values), beaten)
+        cells[row] = Cell(
+            mean=mean,
+            spread=statistics.stdev(values) if len(values) > 1 else 0.0,
+            seeds=len(values),
+            interval=found[0] if len(found) == 1 and found[0].low < found[0].high else None,
+            beaten="" if row in floors else next((floor for floor, value in floors.items() if value >= mean), ""),
+        )
     return cells
 
 
@@ -152,7 +169,8 @@ def markdown(cells: Mapping[str, Mapping[str, Cell]], tasks: Mapping[str, str]) 
             "—" if row not in held else f"**{held[row]}**" if held[row].mean == best else str(held[row]) for row in rows
         ]
         lines.append(f"| {name} | {FIGURES[tasks[name]]} | {' | '.join(shown)} |")
-    return "\n".join([*lines, "", "Per cent; ± over seeds; ▼ does not beat what needs no image.", ""])
+    note = "Per cent; ± over seeds, or the 95 % bootstrap interval of one; ▼ does not beat what needs no image."
+    return "\n".join([*lines, "", note, ""])
 
 
 def _rows(cells: Mapping[str, Mapping[str, Cell]]) -> list[str]:

@@ -27,7 +27,7 @@ def metric_curves(metrics: pa.Table, names: Sequence[str], name: str) -> Markup:
     """
     rows = -(-len(names) // _COLUMNS)
     phases = sorted(
-        {phase for phase in metrics["phase"].to_pylist() if phase}, key=lambda phase: (phase == "val", phase)
+        {phase for phase in metrics["phase"].to_pylist() if phase}, key=lambda phase: (phase in ("test", "val"), phase)
     )
     colours = {phase: SERIES[place % len(SERIES)] for place, phase in enumerate(phases)}
     with drawing(9.0, 2.3 * rows + 0.3) as figure:

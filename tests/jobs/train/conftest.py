@@ -47,12 +47,15 @@ class PlaneTask:
         die_at: Optimiser step at which the process dies, if `marker` does not exist yet.
         marker: File that is made just before dying.
         full: Whether the device's memory does not hold a batch.
+        said: Errors that it claims, one a scored split; without, the true ones.
     """
 
     name, best_metric, higher_is_better = "plane", "error", False
 
-    def __init__(self, poison: str = "", die_at: int = 0, marker: str = "", full: bool = False) -> None:
-        self.poison, self.die_at, self.marker, self.full = poison, die_at, marker, full
+    def __init__(
+        self, poison: str = "", die_at: int = 0, marker: str = "", full: bool = False, said: tuple[float, ...] = ()
+    ) -> None:
+        self.poison, self.die_at, self.marker, self.full, self.said = poison, die_at, marker, full, list(said)
         self.errors: list[float] = []
 
     def build(self) -> nn.Module:
@@ -86,7 +89,7 @@ class PlaneTask:
 
     def metrics(self) -> dict[str, float]:
         errors, self.errors = self.errors, []
-        return {"error": float(np.mean(errors))}
+        return {"error": self.said.pop(0) if self.said else float(np.mean(errors))}
 
     def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         Path(folder).mkdir(parents=True)
@@ -95,13 +98,13 @@ class PlaneTask:
 
 @pytest.fixture
 def points(workspace_root: str) -> Workspace:
-    """A workspace whose `datasets/points` holds 64 training and 8 held-out points of one plane."""
+    """A workspace whose `datasets/points` holds 64 points to train on, 8 to choose and 4 to test by, of one plane."""
     workspace = Workspace(workspace_root)
-    x = np.random.default_rng(0).normal(size=(72, 3)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(76, 3)).astype(np.float32)
     table = pa.table(
         {
-            "example_id": [f"point-{index:03d}" for index in range(72)],
-            "split": ["train"] * 64 + ["val"] * 8,
+            "example_id": [f"point-{index:03d}" for index in range(76)],
+            "split": ["train"] * 64 + ["val"] * 8 + ["test"] * 4,
             "x": list(x),
             "y": x @ np.array([1.0, -2.0, 0.5], dtype=np.float32) + 0.25,
         }
@@ -125,7 +128,7 @@ def make_plan(points: Workspace) -> Callable[..., tuple[Plan, dict[str, Any]]]:
         train = {"batch_size": 16, "log_every": 1, **changes.pop("train", {})}
         scaling = {"workers": 1, "zero_stage": 1, "max_failures": 0, **changes.pop("scaling", {})}
         optimisation = {"learning_rate": 0.02, "warmup_steps": 2, **changes.pop("optimisation", {})}
-        epochs = changes.pop("epochs", 2)
+        epochs, splits = changes.pop("epochs", 2), changes.pop("splits", ("train", "val"))
         plan = Plan(
             task=task or PlaneTask(),
             phase=phase,
@@ -134,12 +137,11 @@ def make_plan(points: Workspace) -> Callable[..., tuple[Plan, dict[str, Any]]]:
             optimisation=OptimisationSettings(**optimisation),
             train=TrainSettings(**train),
             scaling=ScalingSettings(**scaling),
-            rows=count(points, "datasets/points", ["train", "val"]),
+            rows=count(points, "datasets/points", splits),
             held=held_in_memory(points, "datasets/points", scaling.get("hold_mb", 256)),
             **{"epochs": epochs, "all_epochs": epochs, **changes},
         )
         columns = ["example_id", "x", "y"]
-        splits = ("train", "val")
         return plan, {name: open_split(points, "datasets/points", name, columns, plan.scaling) for name in splits}
 
     return make

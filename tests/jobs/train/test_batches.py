@@ -58,7 +58,7 @@ def test_an_epoch_meets_every_row_once_in_an_order_of_its_own(ray_cluster: None,
 
 def test_held_out_rows_are_shared_out_whole_and_in_order(ray_cluster: None, make_plan: Callable[..., Any]) -> None:
     for held in (True, False):
-        shares = [names(feed(make_plan, held=held, rank=rank).held_out()) for rank in (0, 1)]
+        shares = [names(feed(make_plan, held=held, rank=rank).held_out("val")) for rank in (0, 1)]
         assert sorted(name for share in shares for batch in share for name in batch) == [
             f"point-{index:03d}" for index in range(64, 72)
         ]

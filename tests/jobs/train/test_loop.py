@@ -47,6 +47,18 @@ def test_a_killed_worker_changes_nothing_and_a_resumed_run_ends_the_same(
 
 
 @pytest.mark.ray
+def test_the_test_split_is_looked_at_only_for_weights_that_may_be_kept(
+    ray_cluster: None, make_plan: MakePlan, plane_task: Any, points: Workspace
+) -> None:
+    task = plane_task(said=(3.0, 90.0, 5.0, 3.0, 91.0, 1.0, 92.0))  # errors of val, and of test after 3, 3 and 1
+    changes = {"splits": ("train", "val", "test"), "epochs": 4, "train": {**WHOLE, "keep": "best"}}
+    fit(*make_plan(task, phase="chosen", **changes))
+    rows = [row for row in collect(points, "runs/plane").to_pylist() if row["metric"] == "error"]
+    found = {phase: {row["epoch"]: row["value"] for row in rows if row["phase"] == phase} for phase in ("val", "test")}
+    assert found == {"val": {1: 3.0, 2: 5.0, 3: 3.0, 4: 1.0}, "test": {1: 90.0, 3: 91.0, 4: 92.0}}
+
+
+@pytest.mark.ray
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
     ray_cluster: None, make_plan: MakePlan, plane_task: Any, points: Workspace

@@ -16,9 +16,12 @@ from knowlip.archive import (
     checkpoint_digest,
     fetched_checkpoint,
     load_units,
+    local_checkpoint,
+    placed_checkpoint,
     read_picture,
 )
 from knowlip.errors import CheckpointError
+from knowlip.workspace import Workspace
 
 CHECKPOINT = "runs/pretrain/checkpoint"
 
@@ -63,3 +66,23 @@ def test_a_checkpoint_is_copied_once(workspace):
         assert (fetched_checkpoint(workspace, CHECKPOINT) / "mark").exists()
     finally:
         shutil.rmtree(folder)
+
+
+def test_a_checkpoint_is_named_so_that_any_machine_finds_it(workspace, tmp_path, workspace_root):
+    with pytest.raises(CheckpointError, match="is no checkpoint folder"):
+        placed_checkpoint(workspace, CHECKPOINT)
+    for name, data in (("model.safetensors", uuid.uuid4().bytes), ("config.json", b"{}")):
+        workspace.write_bytes(data, CHECKPOINT, name)
+        (tmp_path / name).write_bytes(data)
+    place = placed_checkpoint(workspace, CHECKPOINT)
+    assert place == workspace.uri(CHECKPOINT)
+    folder = local_checkpoint(place)
+    try:
+        assert (folder / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+        here = Workspace(workspace_root)
+        assert placed_checkpoint(here, place) == place  # that of another workspace
+    finally:
+        shutil.rmtree(folder)
+    assert placed_checkpoint(workspace, str(tmp_path)) == str(tmp_path)
+    here.write_folder(tmp_path, CHECKPOINT)
+    assert placed_checkpoint(here, CHECKPOINT) == str(here.local(CHECKPOINT))

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
+from knowlip.benchmark.held_out import write_figures
+from knowlip.benchmark.metrics import Interval
 from knowlip.benchmark.results import markdown, matrix, results_of_run
 from knowlip.errors import DataError
 from knowlip.manifest import Manifest
-from knowlip.records import METRICS, RESULTS
+from knowlip.records import RESULTS
 from knowlip.workspace import Workspace
 
 
 def finished(workspace: Workspace, run: str, figures: dict[str, float], data: str = "vqa") -> None:
-    """Write a run as jobs.finetune leaves it; an earlier epoch was better."""
-    rows = [{"phase": "val", "epoch": 1, "step": 5, "metric": metric, "value": 0.9} for metric in figures]
-    rows += [{"phase": "val", "epoch": 2, "step": 10, "metric": metric, "value": v} for metric, v in figures.items()]
-    rows += [{"phase": "train", "epoch": 2, "step": 10, "metric": "loss", "value": 3.0}]
-    workspace.write_table(pa.Table.from_pylist(rows, schema=METRICS), "runs", run, "metrics.parquet")
+    """Write a run as jobs.finetune leaves it."""
+    figured = {metric: Interval(value, value - 0.1, value + 0.1) for metric, value in figures.items()}
+    write_figures(workspace, f"runs/{run}", figured)
     inputs = {f"datasets/{data}": "d1", "checkpoint": "c1", "split": "s1"}
     manifest = Manifest(artefact=f"runs/{run}", job="jobs.finetune", settings={"epochs": 2}, inputs=inputs)
     manifest.model_copy(update={"counts": {"val": 40}, "seconds": 12.5}).write(workspace)
@@ -41,6 +41,8 @@ def test_a_row_carries_what_made_it(workspace_root: str) -> None:
     }
     own = rows["ours", "accuracy"]
     assert (own["value"], own["held_out"], own["seed"]) == (0.6, 40, 0)
+    assert (own["low"], own["high"]) == pytest.approx((0.5, 0.7))
+    assert rows["most frequent", "accuracy"]["low"] is None
     assert (own["checkpoint"], own["examples"], own["split"]) == ("c1", "d1", "s1")
     assert own["settings"] == '{"epochs": 2}'
     assert '"torch"' in own["libraries"]

@@ -30,6 +30,10 @@ class Interval:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        """Write the figure with its interval; one that has none, such as a floor's, alone."""
+        return f"{self.value:.3f}" + (f" ({self.low:.3f} to {self.high:.3f})" if self.low < self.high else "")
+
 
 def intervals(records: Sequence[Record], score: Scorer, *, resamples: int = 200, seed: int = 0) -> dict[str, Interval]:
     """Return every figure with its percentile bootstrap interval.

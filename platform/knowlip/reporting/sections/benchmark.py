@@ -50,7 +50,10 @@ def _ours(cells: Mapping[str, Mapping[str, Cell]], kinds: Mapping[str, str]) -> 
         (name, FIGURES[kinds[name]], *(str(held[row]) if row in held else None for row in rows))
         for name, held in cells.items()
     ]
-    caption = "Held-out figures, per cent; ± over seeds; ▼ does not beat what can be answered without the image."
+    caption = (
+        "Held-out figures, per cent; ± over seeds, or the 95 % interval of one; ▼ does not beat what can be answered "
+        "without the image."
+    )
     return Table(("task", "figure", *rows), body, caption)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -9,6 +11,7 @@ from knowlip.manifest import Manifest
 from knowlip.records import SUBTEXTS
 from knowlip.reporting.curves import metric_curves
 from knowlip.reporting.elements import Element, Figure, Section, Table
+from knowlip.reporting.sections.held_out import Look, held_out_elements
 from knowlip.reporting.sections.overview import subfolders
 from knowlip.workspace import Workspace
 
@@ -18,27 +21,35 @@ _LEARNED = ("loss", "itc", "itm", "mlm")
 _MOST_PANELS = 9
 
 
-def run_sections(workspace: Workspace) -> list[Section]:
-    """Return a section a run, pretraining first."""
+def run_sections(workspace: Workspace, look: Callable[[str], Look] | None = None) -> list[Section]:
+    """Return a section a run, pretraining first.
+
+    Args:
+        workspace: Where the runs lie.
+        look: Opens a look into the model of a run, given its folder; without, what needs one is left out.
+    """
     names = sorted(subfolders(workspace, "runs"), key=lambda name: (name != "pretrain", name))
-    return [_section(workspace, name) for name in names if workspace.exists("runs", name, "metrics.parquet")]
+    return [_section(workspace, name, look) for name in names if workspace.exists("runs", name, "metrics.parquet")]
 
 
-def _section(workspace: Workspace, name: str) -> Section:
+def _section(workspace: Workspace, name: str, look: Callable[[str], Look] | None) -> Section:
     metrics = workspace.read_table("runs", name, "metrics.parquet")
     elements: list[Element] = []
     drawn = _drawn(metrics)
     if drawn:
         caption = "Each phase in a colour of its own; held-out values are those of “val”."
         elements.append(Figure(metric_curves(metrics, drawn, f"run-{name}"), caption))
+    artefact = f"runs/{name}"
+    tuned = held_out_elements(workspace, artefact, look(artefact) if look else None)
     last = _last(metrics)
-    if last:
+    if last and not tuned:
         elements.append(
             Table(
                 ("held-out figure", "at the end"), last, "Held-out figures at the end", folded=len(last) > _MOST_PANELS
             )
         )
-    manifest = Manifest.read(workspace, f"runs/{name}")
+    elements += tuned
+    manifest = Manifest.read(workspace, artefact)
     if manifest and manifest.counts:
         elements.append(Table(("of the run", ""), list(manifest.counts.items())))
     return Section(f"Training: {name}", elements)
