@@ -28,6 +28,7 @@ from scipy import stats
 from truthful import SENTENCES, TruthfulTile, corpus_table, fact_of, swapped, truthful_tiles
 
 from knowlip.corpus.revision import Revision
+from knowlip.corpus.verdicts import AS_THE_PAPER, Thresholds
 from knowlip.records import SUBTEXTS, VERDICTS
 from models import KnowLIPConfig, Tokenizer
 from models.augment import Augmentation
@@ -81,9 +82,11 @@ class Learner:
     Args:
         seed: Of its weights, order and masks.
         steps: Steps of the whole run, over which the rate falls to zero.
+        thresholds: From where on differences decide.
     """
 
-    def __init__(self, seed: int, steps: int) -> None:
+    def __init__(self, seed: int, steps: int, thresholds: Thresholds) -> None:
+        self.thresholds = thresholds
         with tempfile.TemporaryDirectory() as folder:
             Tokenizer.train([text for kind in SUBTEXTS for text in SENTENCES[kind].values()], 2000).save(folder)
             model = KnowLIPConfig.model_validate(MODEL)
@@ -134,7 +137,10 @@ class Learner:
     def screened(self, table: pa.Table) -> Screening:
         """Judge all sub-texts (eq. 10 and 11)."""
         student, negatives = self.task.network.student, self._negatives()
-        found = [screen_batch(student, self.task.tokenizer, negatives, *self._inputs(part)) for part in _parts(table)]
+        parts = (self._inputs(part) for part in _parts(table))
+        found = [
+            screen_batch(student, self.task.tokenizer, negatives, *one, thresholds=self.thresholds) for one in parts
+        ]
         return Screening(*(np.concatenate([getattr(f, name) for f in found]) for name in Screening.__slots__))
 
     def verdicts(self, table: pa.Table, found: Screening, *, rewritten: bool = False) -> pa.Table:
@@ -155,7 +161,13 @@ class Learner:
             noise = found.noise[start : start + len(part)]
             inputs = self._inputs(part)
             for result in reconstruct_batch(
-                self.task.network.student, self.task.tokenizer, self._negatives(), *inputs, noise, max_new_tokens=8
+                self.task.network.student,
+                self.task.tokenizer,
+                self._negatives(),
+                *inputs,
+                noise,
+                thresholds=self.thresholds,
+                max_new_tokens=8,
             ):
                 rows[tiles[start + result.row], SUBTEXTS[result.kind]] |= {
                     "original": result.original,
@@ -171,7 +183,7 @@ class Learner:
         student, tokenizer = self.task.network.student, self.task.tokenizer
         found = [self._judged_naively(student, tokenizer, table.slice(row, 1)) for row in range(len(table))]
         itc, itm = (np.stack(values).astype(np.float32) for values in zip(*found, strict=True))
-        return Screening(itc, itm, (itc < 0) & (itm > 0))
+        return Screening(itc, itm, self.thresholds.passed(itc, itm))
 
     @torch.no_grad()
     def _judged_naively(
@@ -222,11 +234,12 @@ def one_seed(seed: int, given: argparse.Namespace) -> dict[str, float]:
     tiles = truthful_tiles(given.tiles + given.held, seed=seed)
     train, held = Pairs.noisy(tiles[: given.tiles], 2 * seed + 1), Pairs.noisy(tiles[given.tiles :], 2 * seed + 2)
     first, second, third = given.steps
-    whole = Learner(seed, first + second + third)
+    whole = Learner(seed, first + second + third, Thresholds(given.itc_below, given.itm_above))
     whole.train(train.table, first)
     found = whole.screened(held.table)
     figures = dict(zip(("screen_precision", "screen_recall"), precision_recall(found.noise, held.wrong), strict=True))
     figures |= {f"{name}_phase1": value for name, value in whole.scores(held.true()).items()}
+    figures |= _at_zero(found, held.wrong)
     figures |= _against_naive(whole, held.table.slice(0, 64))
     verdicts = whole.verdicts(train.table, judged := whole.screened(train.table))
     figures["train_precision"], figures["train_recall"] = precision_recall(judged.noise, train.wrong)
@@ -247,6 +260,12 @@ def one_seed(seed: int, given: argparse.Namespace) -> dict[str, float]:
         figures |= {f"retrieval_mean_{name}": scores["retrieval_mean"], f"mlm_{name}": scores["mlm_accuracy"]}
     _show(seed, "three arms", figures)
     return figures
+
+
+def _at_zero(found: Screening, wrong: NDArray[np.bool_]) -> dict[str, float]:
+    """Return what the paper's thresholds would have found."""
+    noise = AS_THE_PAPER.passed(found.delta_itc, found.delta_itm)
+    return dict(zip(("precision_at_zero", "recall_at_zero"), precision_recall(noise, wrong), strict=True))
 
 
 def _against_naive(learner: Learner, table: pa.Table) -> dict[str, float]:
@@ -291,6 +310,8 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=6000, help="training pairs")
     parser.add_argument("--held", type=int, default=384, help="held-out pairs")
     parser.add_argument("--steps", type=int, nargs=3, default=(600, 120, 120), help="steps of the three phases")
+    parser.add_argument("--itc-below", type=float, default=-0.4, help="scio.itc_below; the paper's is 0")
+    parser.add_argument("--itm-above", type=float, default=0.0, help="scio.itm_above; the paper's is 0")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="seeds that run at once, a core each")
     parser.add_argument("--dry", action="store_true", help="record nothing")
     given = parser.parse_args()

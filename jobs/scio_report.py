@@ -32,10 +32,11 @@ class ScioReportSettings(JobSettings):
 
     run: str = "pretrain"
     """Name of the run, in runs/NAME."""
-    itc_below: float = 0.0
-    """A contrast difference below this speaks against a sub-text, or for its reconstruction; the paper's is 0."""
-    itm_above: float = 0.0
-    """A matching difference above this speaks against a sub-text, or for its reconstruction; the paper's is 0."""
+    itc_below: float | None = None
+    """Decide again: a contrast difference below this speaks against a sub-text, or for its reconstruction; the paper's
+    is 0. Without, as the run decided."""
+    itm_above: float | None = None
+    """Decide again: a matching difference above this speaks likewise; the paper's is 0."""
     examples: int = Field(12, ge=0, le=200)
     """Texts shown before and after."""
 
@@ -53,7 +54,11 @@ def scio_report(settings: ScioReportSettings) -> Summary:
             "has no verdicts.parquet", where=workspace.uri(folder), fix="name a run whose SCIO has screened"
         )
     verdicts = workspace.read_table(folder, "verdicts.parquet")
-    verdicts = decided(verdicts, Thresholds(settings.itc_below, settings.itm_above))
+    told = "as the run decided"
+    if settings.itc_below is not None or settings.itm_above is not None:
+        thresholds = Thresholds(settings.itc_below or 0.0, settings.itm_above or 0.0)
+        verdicts = decided(verdicts, thresholds)
+        told = f"noise: ΔITC < {thresholds.itc:g} and ΔITM > {thresholds.itm:g}"
     counts = tallied(verdicts, _scales(workspace))
     totals = {name: pc.sum(counts[name]).as_py() or 0 for name in ("judged", "noise", "rewritten", "accepted")}
     if settings.dry_run:
@@ -61,8 +66,7 @@ def scio_report(settings: ScioReportSettings) -> Summary:
     examples = verdict_examples(verdicts, _views(workspace, verdicts, settings.examples), settings.examples)
     sections = [Section("Verdicts", verdict_elements(verdicts, counts, "scio"))]
     sections += [Section("Texts", examples)] if examples else []
-    subtitle = f"{workspace.uri(folder)}; noise: ΔITC < {settings.itc_below:g} and ΔITM > {settings.itm_above:g}"
-    page = render(f"SCIO of {settings.run}", sections, subtitle=subtitle)
+    page = render(f"SCIO of {settings.run}", sections, subtitle=f"{workspace.uri(folder)}; {told}")
     workspace.write_table(counts, folder, _TABLE)
     workspace.write_bytes(page.encode(), folder, _PAGE)
     return Summary("SCIO report", {**totals, "seconds": time.monotonic() - started}, where=workspace.uri(folder, _PAGE))

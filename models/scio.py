@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from knowlip.corpus.verdicts import AS_THE_PAPER, Thresholds
 from knowlip.errors import CheckpointError
 from knowlip.records import SUBTEXTS
 from models.generation import write_spans
@@ -74,7 +75,7 @@ class Screening:
     Attributes:
         delta_itc: Eq. 10 (B, S); NaN where a tile has no such sub-text or no other one.
         delta_itm: Eq. 11 (B, S), in log-odds of matching; NaN likewise.
-        noise: Both signs speak against the sub-text (B, S).
+        noise: Both differences speak against the sub-text (B, S).
     """
 
     delta_itc: NDArray[np.float32]
@@ -113,6 +114,8 @@ def screen_batch(
     tile_ids: Sequence[str],
     pixels_BCHW: Tensor,
     texts: Sequence[TokenText],
+    *,
+    thresholds: Thresholds = AS_THE_PAPER,
 ) -> Screening:
     """Find the sub-texts that hurt alignment (eq. 10, then eq. 11).
 
@@ -123,6 +126,7 @@ def screen_batch(
         tile_ids: Keys of the tiles; a tile's own features are no negative of it.
         pixels_BCHW: Preprocessed images.
         texts: Their sub-texts.
+        thresholds: From where on a difference speaks against a sub-text.
     """
     image_BND, image_BE = network.encode_image(pixels_BCHW)
     kinds = len(SUBTEXTS)
@@ -131,7 +135,7 @@ def screen_batch(
     judged = np.array([[len(t.present) > 1 and bool(t.pieces[k]) for k in range(kinds)] for t in texts])
     delta_itc = np.where(judged, itc_BV[:, 1:] - itc_BV[:, :1], np.nan).astype(np.float32)
     delta_itm = np.where(judged, score_BV[:, 1:] - score_BV[:, :1], np.nan).astype(np.float32)
-    return Screening(delta_itc, delta_itm, noise=(delta_itc < 0) & (delta_itm > 0))
+    return Screening(delta_itc, delta_itm, noise=thresholds.passed(delta_itc, delta_itm))
 
 
 @torch.no_grad()
@@ -186,6 +190,7 @@ def reconstruct_batch(
     noise: NDArray[np.bool_],
     *,
     rule: AcceptRule = "equations",
+    thresholds: Thresholds = AS_THE_PAPER,
     max_new_tokens: int = 64,
     beams: int = 1,
 ) -> list[Reconstruction]:
@@ -200,6 +205,7 @@ def reconstruct_batch(
         texts: The original texts.
         noise: Which sub-texts (B, S) are noise.
         rule: What a reconstruction is held against.
+        thresholds: From where on a difference speaks for it.
         max_new_tokens: Most tokens for one sub-text.
         beams: 1 for greedy writing.
     """
@@ -228,7 +234,7 @@ def reconstruct_batch(
         for kind in kinds:
             text = tokenizer.decode(variants[job][1].pieces[kind])
             original = tokenizer.decode(texts[row].pieces[kind])
-            accepted = bool(text) and delta_itc < 0 and delta_itm > 0
+            accepted = bool(text) and bool(thresholds.passed(np.float32(delta_itc), np.float32(delta_itm)))
             results.append(Reconstruction(row, kind, original, text, delta_itc, delta_itm, accepted))
     return results
 

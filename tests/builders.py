@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +120,22 @@ def pyramid(scene: str, *, side: int = 64, corner: tuple[float, float] = (-118.1
 def write_tiles(workspace: Workspace, rows: list[dict[str, Any]], unit: str = "scene-0") -> None:
     """Publish rows as one file of `tiles/`."""
     workspace.write_table(pa.Table.from_pylist(rows, schema=TILES), "tiles", f"{unit}-testtest.parquet")
+
+
+def index_tiles(workspace: Workspace, tables: Mapping[str, pa.Table], checkpoint: Path) -> None:
+    """Put a checkpoint into a workspace and index its files of tiles, as the jobs leave both, without Ray."""
+    import models
+    from knowlip.archive import Version, checkpoint_digest, load_units
+
+    folder = "runs/pretrain/checkpoint"
+    workspace.write_folder(checkpoint, folder)
+    model = models.load(checkpoint)
+    width = model.network.config.projection
+    version = Version(digest=checkpoint_digest(workspace, folder), checkpoint=folder, width=width)
+    for name, tiles in tables.items():
+        vectors = model.encode_image(tiles["view"].to_pylist())
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).ravel()), width)
+        table = pa.table({"tile_id": tiles["tile_id"], "vector": column})
+        workspace.write_table(table, version.vectors, f"{name}.parquet")
+    load_units(workspace, version)
+    version.publish(workspace)

@@ -23,6 +23,7 @@ from ray.train import Checkpoint
 
 from jobs.train.settings import ScalingSettings
 from knowlip.corpus.revision import Rejected, Revision
+from knowlip.corpus.verdicts import Thresholds
 from knowlip.errors import DataError
 from knowlip.records import SUBTEXTS, VERDICTS, conform
 from knowlip.settings import Section
@@ -51,6 +52,13 @@ class ScioSettings(Section):
     accept: Literal["equations", "algorithm1"] = "equations"
     """A reconstruction is held against the original text (eq. 14 and 15), or against the text without noise."""
 
+    itc_below: float = Field(0.0, le=0)
+    """A contrast difference below this speaks against a sub-text (eq. 10), or for its reconstruction (eq. 14). The
+    paper's is 0; one further below finds less noise and is right more often."""
+
+    itm_above: float = Field(0.0, ge=0)
+    """A matching difference above this speaks against a sub-text (eq. 11), or for its reconstruction (eq. 15)."""
+
     rejected: Rejected = "drop"
     """Noise whose reconstruction is not accepted is dropped from the text, or kept but masked as a target."""
 
@@ -65,6 +73,11 @@ class ScioSettings(Section):
 
     beams: int = Field(1, ge=1)
     """Beam width of reconstruction; 1 is greedy."""
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Where the differences decide."""
+        return Thresholds(self.itc_below, self.itm_above)
 
 
 @dataclass(frozen=True)
@@ -201,8 +214,11 @@ class _Judge:
     def _screened(self, rows: list[dict[str, Any]], pixels: Any) -> list[dict[str, Any]]:
         from models.scio import screen_batch
 
-        model, tiles = self.model, [row["tile_id"] for row in rows]
-        found = screen_batch(model.network, model.tokenizer, self.negatives, tiles, pixels, self._tokens(rows))
+        model, thresholds = self.model, self.work.settings.thresholds
+        tiles, texts = [row["tile_id"] for row in rows], self._tokens(rows)
+        found = screen_batch(
+            model.network, model.tokenizer, self.negatives, tiles, pixels, texts, thresholds=thresholds
+        )
         verdicts = []
         for (index, kind), noise in np.ndenumerate(found.noise):
             if np.isnan(found.delta_itc[index, kind]):
@@ -226,6 +242,7 @@ class _Judge:
             self._tokens(rows),
             np.array([[kind in noise[row["tile_id"]] for kind in SUBTEXTS] for row in rows]),
             rule=settings.accept,
+            thresholds=settings.thresholds,
             max_new_tokens=settings.max_new_tokens,
             beams=settings.beams,
         )

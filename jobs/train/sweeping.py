@@ -17,7 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from jobs.finetune import FinetuneSettings, tuned
 from jobs.train.settings import overlaid
-from knowlip.errors import SettingsError
+from knowlip.errors import SettingsError, WorkspaceError
 from knowlip.manifest import digest
 from knowlip.settings import Section
 from knowlip.workspace import Workspace
@@ -158,6 +158,9 @@ def run_trials(sweep: Sweep, search: SearchSettings, *, epochs: int) -> list[dic
     Returns:
         One mapping a trial: ``config``, ``status`` (``finished``, ``stopped`` or ``failed``), ``epoch``, ``value``,
         ``seconds`` and ``error``, in the order in which they were drawn.
+
+    Raises:
+        WorkspaceError: A trial could not write: the disk is full, or the store does not answer.
     """
     workspace = Workspace(sweep.root)
     storage = workspace.path("runs", sweep.run, _STORAGE)
@@ -165,7 +168,10 @@ def run_trials(sweep: Sweep, search: SearchSettings, *, epochs: int) -> list[dic
     place = f"{storage}/trials"
     if _was_begun(workspace, place):
         _say(f"sweep {sweep.run}: goes on")
-        tuner = tune.Tuner.restore(place, trainable, resume_unfinished=True, storage_filesystem=workspace.filesystem)
+        # Trials that failed are tried again: who starts a sweep again has mended something.
+        tuner = tune.Tuner.restore(
+            place, trainable, resume_unfinished=True, resume_errored=True, storage_filesystem=workspace.filesystem
+        )
     else:
         tuner = tune.Tuner(
             trainable,
@@ -179,7 +185,11 @@ def run_trials(sweep: Sweep, search: SearchSettings, *, epochs: int) -> list[dic
                 verbose=0,
             ),
         )
-    return [_outcome(workspace, sweep, result) for result in tuner.fit()]
+    results = list(tuner.fit())
+    for result in results:
+        if (problem := _of_the_place(result.error)) is not None:
+            raise problem  # no fault of the trial's
+    return [_outcome(workspace, sweep, result) for result in results]
 
 
 def drawn(sweep: Sweep, search: SearchSettings, count: int) -> list[dict[str, Any]]:
@@ -248,6 +258,15 @@ def _outcome(workspace: Workspace, sweep: Sweep, result: tune.Result) -> dict[st
         "seconds": metrics.get("time_total_s"),
         "error": _line(result.error) if result.error else None,
     }
+
+
+def _of_the_place(error: BaseException | None) -> WorkspaceError | None:
+    """Find what is wrong with the workspace among the causes of an error."""
+    while error is not None:
+        if isinstance(error, WorkspaceError):
+            return error
+        error = getattr(error, "cause", None) or error.__cause__
+    return None
 
 
 def _line(error: BaseException) -> str:

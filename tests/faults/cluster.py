@@ -45,8 +45,13 @@ class ThreeNodes:
         self.cluster.remove_node(self.workers.pop(0), allow_graceful=False)
         self.workers.append(self.cluster.add_node(num_cpus=2))
 
-    def _processes(self) -> Iterator[psutil.Process]:
-        for node in (self.cluster.head_node, *self.workers):
+    def copies_on(self, worker: int) -> list[str]:
+        """Return the names of the served copies on a node that may be lost."""
+        names = [_name(one) for one in self._processes(self.workers[worker])]
+        return [name for name in names if name.startswith("ray::ServeReplica")]
+
+    def _processes(self, *nodes: Any) -> Iterator[psutil.Process]:
+        for node in nodes or (self.cluster.head_node, *self.workers):
             for info in node.all_processes.get("raylet", []):
                 with suppress(psutil.NoSuchProcess):
                     yield from psutil.Process(info.process.pid).children(recursive=True)
@@ -63,15 +68,19 @@ class ThreeNodes:
 _NO_WORK = ("ray::IDLE", "ray::SPILL", "ray::RESTORE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.cmdline()[0]
+    except (psutil.NoSuchProcess, IndexError):
+        return ""
+
+
 def _is_busy(process: psutil.Process) -> bool:
     """Whether a worker has a task or an actor: only then is it called ``ray::NAME``.
 
     A node's own agents are called so too; a node does not outlive them.
     """
-    try:
-        name = process.cmdline()[0]
-    except (psutil.NoSuchProcess, IndexError):
-        return False
+    name = _name(process)
     return name.startswith("ray::") and not name.startswith(_NO_WORK)
 
 

@@ -18,8 +18,6 @@ FAULTS = {
     "store": "the object store is away for 20 s",
 }
 NEVER = {
-    ("sweep", "disk"): "no test yet",
-    **{("serve", fault): "no test yet" for fault in ("node", "store")},
     ("serve", "driver"): "has none: the cluster holds the application",
     ("serve", "disk"): "writes nothing",
 }

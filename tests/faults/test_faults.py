@@ -250,7 +250,7 @@ def test_a_store_that_is_away_for_twenty_seconds(name, tmp_path, undisturbed):
     note(name, "store", _said(again))
 
 
-@pytest.mark.parametrize(("name", "room_kb"), [("tile", 300), ("caption", 200), ("pretrain", 600)])
+@pytest.mark.parametrize(("name", "room_kb"), [("tile", 300), ("caption", 200), ("pretrain", 600), ("sweep", 600)])
 def test_a_full_disk_stops_in_one_line_and_more_room_lets_it_go_on(name, room_kb, tmp_path, small_disk, undisturbed):
     disk = small_disk("200m")
     job, workspace = UNDER_TEST[name], Workspace(str(disk / "workspace"))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from knowlip.corpus.verdicts import Thresholds
 from knowlip.errors import CheckpointError
 from knowlip.records import SUBTEXTS
 from models import scio
@@ -70,6 +71,18 @@ def test_screening_equals_a_full_forward_for_each_variant(network, tokenizer, ne
             assert screening.delta_itc[row, kind] == pytest.approx(itc_j - itc, abs=1e-5)
             assert screening.delta_itm[row, kind] == pytest.approx(score_j - score, abs=1e-5)
     assert np.array_equal(screening.noise, (screening.delta_itc < 0) & (screening.delta_itm > 0))
+
+
+def test_a_margin_leaves_the_clearest_noise(network, tokenizer, negatives, batch):
+    tiles, pixels, texts = batch
+    plain = screen_batch(network, tokenizer, negatives, tiles, pixels, texts)
+    judged = np.isfinite(plain.delta_itc)
+    margin = Thresholds(float(np.median(plain.delta_itc[judged])), float(np.median(plain.delta_itm[judged])))
+    strict = screen_batch(network, tokenizer, negatives, tiles, pixels, texts, thresholds=margin)
+    assert np.array_equal(strict.delta_itc, plain.delta_itc, equal_nan=True)
+    assert np.array_equal(strict.noise, (plain.delta_itc < margin.itc) & (plain.delta_itm > margin.itm))
+    assert not strict.noise[~judged].any()
+    assert strict.noise.sum() not in (0, judged.sum())
 
 
 def test_a_verdict_does_not_depend_on_the_rest_of_the_batch(network, tokenizer, negatives, batch):

@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-import shutil
-
-import numpy as np
-import pyarrow as pa
 import pytest
 import requests
 
-from knowlip.archive import Version, checkpoint_digest, load_units
 from knowlip.workspace import Workspace
-from tests.builders import free_port
+from tests.builders import free_port, index_tiles
 
 KEY = "a-key-for-the-tests-0123456789"
 
@@ -17,22 +12,10 @@ KEY = "a-key-for-the-tests-0123456789"
 @pytest.fixture(scope="session")
 def served_workspace(tmp_path_factory, tiny_checkpoint, write_tiles_once):
     """A workspace with tiles, a checkpoint and an index, made without Ray."""
-    import models
 
     workspace = Workspace(str(tmp_path_factory.mktemp("served") / "workspace"))
     tables = [write_tiles_once(workspace, "los", count=12), write_tiles_once(workspace, "san", count=8, lon=-98.5)]
-    folder = "runs/pretrain/checkpoint"
-    shutil.copytree(tiny_checkpoint, workspace.local(folder))
-    model = models.load(tiny_checkpoint)
-    width = model.network.config.projection
-    version = Version(digest=checkpoint_digest(workspace, folder), checkpoint=folder, width=width)
-    for name, tiles in zip(("los", "san"), tables, strict=True):
-        vectors = model.encode_image(tiles["view"].to_pylist())
-        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).ravel()), width)
-        table = pa.table({"tile_id": tiles["tile_id"], "vector": column})
-        workspace.write_table(table, version.vectors, f"{name}.parquet")
-    load_units(workspace, version)
-    version.publish(workspace)
+    index_tiles(workspace, dict(zip(("los", "san"), tables, strict=True)), tiny_checkpoint)
     return workspace
 
 

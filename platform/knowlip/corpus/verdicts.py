@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from knowlip.records import SCALES, SUBTEXTS
 
-__all__ = ["Thresholds", "decided", "tallied"]
+__all__ = ["AS_THE_PAPER", "Thresholds", "decided", "tallied"]
 
 _COUNTS = ("judged", "noise", "rewritten", "accepted")
 
@@ -26,6 +28,13 @@ class Thresholds:
 
     itc: float = 0.0
     itm: float = 0.0
+
+    def passed(self, itc: npt.ArrayLike, itm: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Return where both differences speak for the change; one that is not a number does not."""
+        return np.less(itc, self.itc) & np.greater(itm, self.itm)
+
+
+AS_THE_PAPER = Thresholds()
 
 
 def decided(verdicts: pa.Table, thresholds: Thresholds) -> pa.Table:

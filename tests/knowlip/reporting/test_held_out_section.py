@@ -109,6 +109,14 @@ def test_retrieval_says_where_the_right_image_stands(shown: Any) -> None:
     assert told == {"a port": ["right"], "a city": ["a right one stands at place 4"]}
 
 
+def test_examples_that_are_gone_are_left_out(shown: Any, workspace_root: str) -> None:
+    records = [{"given": "two ships", "texts": ["three ships"]}] * (COUNT + 2)
+    (cards,) = shown("captioning", records)
+    assert {card.title for card in cards.cards} <= {f"e{number:02d}" for number in range(COUNT)}
+    Workspace(workspace_root).delete("datasets", "set")
+    assert [type(one) for one in held_out_elements(Workspace(workspace_root), RUN, FakeLook())] == [Table]
+
+
 def test_captions_stand_beside_right_ones(shown: Any) -> None:
     (cards,) = shown("captioning", [{"given": "two ships", "texts": ["three ships", "ships"]}])
     assert isinstance(cards, Cards)

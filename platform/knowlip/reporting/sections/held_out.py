@@ -63,7 +63,9 @@ def held_out_elements(workspace: Workspace, artefact: str, look: Look | None) ->
     if manifest.settings["tuning"].get("backbone"):
         look = None  # another network took the model's place
     examples = _Examples(workspace, artefact, manifest.settings["data"] or task, look)
-    return elements + _SHOWN[task](examples, records)
+    known = examples.names()  # a data set may have been made anew, or deleted
+    records = [record for record in records if record["example_id"] in known]
+    return elements + (_SHOWN[task](examples, records) if records else [])
 
 
 class _Examples:
@@ -71,6 +73,13 @@ class _Examples:
 
     def __init__(self, workspace: Workspace, artefact: str, data: str, look: Look | None) -> None:
         self.workspace, self.artefact, self.data, self.look = workspace, artefact, data, look
+
+    def names(self) -> set[str]:
+        """Return the names of all examples that are there."""
+        folder = f"datasets/{self.data}"
+        if not self.workspace.files(folder):
+            return set()
+        return set(self.workspace.read_table(folder, columns=["example_id"])["example_id"].to_pylist())
 
     def classes(self) -> list[str]:
         """Return the names of a segmenter's classes, in the order of its outputs."""
