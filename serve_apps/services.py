@@ -77,6 +77,8 @@ class Services:
 
 
 def _refusal(error: KnowlipError) -> Problem:
+    if error.code == "unreachable":
+        return Problem(503, "the archive cannot be read now; try again", _SOON)
     if error.code == "stale_index":
         return Problem(404, "the archive no longer holds this tile's image")
     return Problem(422, f"{error.what}; {error.fix}" if error.fix else error.what)

@@ -185,10 +185,14 @@ def run_trials(sweep: Sweep, search: SearchSettings, *, epochs: int) -> list[dic
                 verbose=0,
             ),
         )
-    results = list(tuner.fit())
-    for result in results:
-        if (problem := _of_the_place(result.error)) is not None:
-            raise problem  # no fault of the trial's
+    try:
+        results = list(tuner.fit())
+        for result in results:
+            if (problem := _of_the_place(result.error)) is not None:
+                raise problem  # no fault of the trial's
+    except Exception:
+        _check_room(workspace, sweep)
+        raise
     return [_outcome(workspace, sweep, result) for result in results]
 
 
@@ -258,6 +262,20 @@ def _outcome(workspace: Workspace, sweep: Sweep, result: tune.Result) -> dict[st
         "seconds": metrics.get("time_total_s"),
         "error": _line(result.error) if result.error else None,
     }
+
+
+def _check_room(workspace: Workspace, sweep: Sweep) -> None:
+    """Say in one line that the disk is full, where it is, and remove what Tune could not write whole.
+
+    The same trials are then drawn anew, and the finished ones only read.
+    """
+    try:
+        workspace.write_bytes(bytes(1 << 20), "runs", sweep.run, _STORAGE, "room")
+    except WorkspaceError as error:
+        if error.code == "disk_full":
+            workspace.delete("runs", sweep.run, _STORAGE)
+        raise
+    workspace.delete("runs", sweep.run, _STORAGE, "room")
 
 
 def _of_the_place(error: BaseException | None) -> WorkspaceError | None:

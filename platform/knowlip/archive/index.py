@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import lancedb
 import numpy as np
@@ -17,7 +18,7 @@ from knowlip.archive.entry import INDEXED, Entry, Hit, entry_schema
 from knowlip.archive.filters import Filters
 from knowlip.archive.holdings import Holdings
 from knowlip.archive.versions import Version
-from knowlip.errors import DataError
+from knowlip.errors import DataError, WorkspaceError
 from knowlip.workspace import Workspace
 
 __all__ = ["Archive"]
@@ -32,6 +33,29 @@ _MOST_WITHIN = 10_000
 _FEW_VALUES = frozenset({"scale", "sensor", "polarisation"})
 _STALE_AFTER = timedelta(seconds=5)
 _HIDDEN = frozenset({"vector", "revision"})
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _reading(method: Method) -> Method:
+    """Say in one line that the store does not answer; LanceDB has no class of its own for that."""
+
+    @functools.wraps(method)
+    def reading(archive: Archive, *args: Any, **named: Any) -> Any:
+        try:
+            return method(archive, *args, **named)
+        except (OSError, RuntimeError) as error:
+            if "LanceError(IO)" not in str(error):
+                raise
+            raise WorkspaceError(
+                f"could not be read ({str(error)[:200]})",
+                where=archive.workspace.uri(archive.version.folder),
+                fix="ask again when the store answers",
+                code="unreachable",
+            ) from error
+
+    return cast("Method", reading)
 
 
 class Archive:
@@ -77,6 +101,7 @@ class Archive:
         """Return the number of tiles."""
         return int(self._table.count_rows())
 
+    @_reading
     def search(
         self,
         vector: npt.NDArray[np.floating[Any]],
@@ -96,6 +121,7 @@ class Archive:
 
         Raises:
             DataError: The query has another width, or is not finite, or is zero.
+            WorkspaceError: The store does not answer (code ``unreachable``), as of every reading below.
         """
         query, filters = self._checked(vector), filters or Filters()
         where = filters.where()
@@ -113,6 +139,7 @@ class Archive:
             # The bounds of a polygon let more through than the polygon does: look further.
             limit *= 4
 
+    @_reading
     def browse(self, filters: Filters | None = None, *, limit: int = 10, offset: int = 0) -> list[Entry]:
         """Return tiles that pass the filters, without a query; in the same order as long as nothing is written.
 
@@ -131,15 +158,18 @@ class Archive:
         rows = _kept(found.limit(_MOST_WITHIN).to_arrow().to_pylist(), filters)
         return [Entry.from_row(row) for row in rows[offset : offset + limit]]
 
+    @_reading
     def count(self, filters: Filters | None = None) -> int:
         """Return how many tiles pass the filters; of a polygon, those that touch its bounds."""
         return int(self._table.count_rows(filters.where() if filters else None))
 
+    @_reading
     def vector(self, tile_id: str) -> npt.NDArray[np.float32] | None:
         """Return the embedding of a tile, or nothing when the archive does not hold it."""
         found = self._table.search().where(f"tile_id = {_quoted(tile_id)}").select(["vector"]).limit(1).to_arrow()
         return np.asarray(found["vector"][0].as_py(), np.float32) if found.num_rows else None
 
+    @_reading
     def holdings(self) -> Holdings:
         """Say what the archive holds: where, when, and by which sensors."""
         columns = ["xmin", "ymin", "xmax", "ymax", "time", "gsd_m", "scale", "sensor", "polarisation"]
@@ -148,11 +178,13 @@ class Archive:
             return Holdings(tiles=0)
         return Holdings.of(self._table.search().select(columns).limit(count).to_arrow())
 
+    @_reading
     def entry(self, tile_id: str) -> Entry | None:
         """Return one tile, or nothing when the archive does not hold it."""
         found = self._rows(f"tile_id = {_quoted(tile_id)}", limit=1)
         return found[0] if found else None
 
+    @_reading
     def children(self, tile_id: str) -> list[Entry]:
         """Return the tiles of the next smaller scale whose parent this one is, as one reads: by rows, west to east."""
         found = self._rows(f"parent_id = {_quoted(tile_id)}", limit=4096)

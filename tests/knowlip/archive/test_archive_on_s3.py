@@ -20,7 +20,7 @@ from knowlip.archive import (
     placed_checkpoint,
     read_picture,
 )
-from knowlip.errors import CheckpointError
+from knowlip.errors import CheckpointError, WorkspaceError
 from knowlip.workspace import Workspace
 
 CHECKPOINT = "runs/pretrain/checkpoint"
@@ -86,3 +86,17 @@ def test_a_checkpoint_is_named_so_that_any_machine_finds_it(workspace, tmp_path,
     assert placed_checkpoint(workspace, str(tmp_path)) == str(tmp_path)
     here.write_folder(tmp_path, CHECKPOINT)
     assert placed_checkpoint(here, CHECKPOINT) == str(here.local(CHECKPOINT))
+
+
+def test_a_store_that_does_not_answer_is_one_line(workspace, bucket, write_tiles):
+    version = Version(digest="0123456789abcdef", checkpoint=CHECKPOINT, width=8)
+    tiles = write_tiles(workspace, "los", count=3)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(24, np.float32)), 8)
+    table = pa.table({"tile_id": tiles["tile_id"], "vector": column})
+    workspace.write_table(table, version.vectors, "los.parquet")
+    load_units(workspace, version)
+    archive = Archive.of_version(workspace, version)
+    bucket[1].stop()
+    with pytest.raises(WorkspaceError, match=r"could not be read .*ask again when the store answers") as caught:
+        archive.search(np.ones(8, np.float32), 2)
+    assert caught.value.code == "unreachable"
