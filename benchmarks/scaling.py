@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("tile", "caption", "screen")
 SCENES = 4
 """Simulated scenes a workspace; weak scaling gives each worker as many."""
-OVERLAP = {"tile": 0.75, "caption": 0.5}
+OVERLAP = {"tile": 0.85, "caption": 0.5}
 """Of the tiles that are cut to time tiling, and of those that are captioned and screened."""
 TARGET = 0.85
 
@@ -34,14 +34,15 @@ def main() -> None:
     """Run every number of workers, print the table, and record the efficiency at two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=int, help="measure with so many workers in this process, and print the seconds")
-    only = parser.parse_args().only
-    if only:
-        print(json.dumps(_measure(only)))
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="which are measured")
+    given = parser.parse_args()
+    if given.only:
+        print(json.dumps(_measure(given.only, given.stages)))
         return
     cores = len(os.sched_getaffinity(0))
-    found = {workers: _in_a_process(workers) for workers in (1, 2, 4, 8, 16) if workers <= cores}
+    found = {workers: _in_a_process(workers, given.stages) for workers in (1, 2, 4, 8, 16) if workers <= cores}
     print(f"{'stage':<10}{'scaling':<9}{'workers':>8}{'seconds':>10}{'efficiency':>12}")
-    for stage in STAGES:
+    for stage in given.stages:
         for kind in ("strong", "weak"):
             alone = found[1][stage][kind]
             for workers, seconds in ((workers, found[workers][stage][kind]) for workers in found):
@@ -50,15 +51,15 @@ def main() -> None:
     if 2 not in found:
         raise SystemExit("one core: nothing to compare")
     load = os.getloadavg()[0]
-    for stage in STAGES:
+    for stage in given.stages:
         strong = found[1][stage]["strong"] / found[2][stage]["strong"] / 2
         weak = found[1][stage]["weak"] / found[2][stage]["weak"]
         detail = {"weak": weak, "seconds": {workers: found[workers][stage] for workers in found}, "load": load}
         record("scaling", f"efficiency_2_{stage}", strong, target=TARGET, detail=detail)
 
 
-def _in_a_process(workers: int) -> dict[str, dict[str, float]]:
-    words = [sys.executable, __file__, "--only", str(workers)]
+def _in_a_process(workers: int, stages: Sequence[str]) -> dict[str, dict[str, float]]:
+    words = [sys.executable, __file__, "--only", str(workers), "--stages", *stages]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}"}
     cores = sorted(os.sched_getaffinity(0))[:workers]
     done = subprocess.run(
@@ -73,7 +74,7 @@ def _in_a_process(workers: int) -> dict[str, dict[str, float]]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _measure(workers: int) -> dict[str, dict[str, float]]:
+def _measure(workers: int, stages: Sequence[str]) -> dict[str, dict[str, float]]:
     import ray
 
     from knowlip.scenes.simulate import SimulationSettings, simulate, write_scene
@@ -89,16 +90,16 @@ def _measure(workers: int) -> dict[str, dict[str, float]]:
         paths = [path for path in paths if "landcover" not in path]
         for kind, scenes in (("strong", SCENES), ("weak", SCENES * workers)):
             if workers == 1 and kind == "weak":
-                found.update({stage: dict.fromkeys(("strong", "weak"), found[stage]["strong"]) for stage in STAGES})
+                found.update({stage: dict.fromkeys(("strong", "weak"), found[stage]["strong"]) for stage in stages})
                 continue
-            for stage, seconds in _walk(Path(folder) / kind, paths[:scenes], workers).items():
+            for stage, seconds in _walk(Path(folder) / kind, paths[:scenes], workers, stages).items():
                 found.setdefault(stage, {})[kind] = seconds
     ray.shutdown()
     return found
 
 
-def _walk(root: Path, scenes: list[str], workers: int) -> dict[str, float]:
-    """Walk a workspace of some scenes up to screening; return the seconds of each stage."""
+def _walk(root: Path, scenes: list[str], workers: int, stages: Sequence[str]) -> dict[str, float]:
+    """Walk a workspace of some scenes as far as is measured; return the seconds of each stage."""
     from jobs.caption import CaptionSettings, caption
     from jobs.corpus import CorpusSettings, corpus
     from jobs.tile import TileSettings, tile
@@ -106,11 +107,15 @@ def _walk(root: Path, scenes: list[str], workers: int) -> dict[str, float]:
     place, read = {"workspace": str(root)}, {"paths": scenes}
     grid = {"extent_m": 256, "medium": 3, "large": 0, "strip_mpx": 0.4}
     cut = TileSettings(workspace=f"{root}-cut", tiling={**grid, "overlap": OVERLAP["tile"]}, scenes=read)
-    seconds = {"tile": _seconds(lambda: tile(cut))}
+    seconds = {"tile": _seconds(lambda: tile(cut))} if "tile" in stages else {}
+    if set(stages) == {"tile"}:
+        return seconds
     tile(TileSettings(**place, tiling={**grid, "overlap": OVERLAP["caption"]}, scenes=read))
     seconds["caption"] = _seconds(lambda: caption(CaptionSettings(**place)))
     corpus(CorpusSettings(**place, shard_rows=64, split={"train": 1.0, "val": 0.0, "test": 0.0}))
-    return seconds | {"screen": _screen(root, workers)}
+    if "screen" in stages:
+        seconds["screen"] = _screen(root, workers)
+    return seconds
 
 
 def _screen(root: Path, workers: int) -> float:
