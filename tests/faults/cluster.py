@@ -65,7 +65,10 @@ class ThreeNodes:
         return found
 
 
-_NO_WORK = ("ray::IDLE", "ray::SPILL", "ray::RESTORE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+_NO_WORK = (
+    *("ray::IDLE", "ray::SPILL", "ray::RESTORE", "ray::DashboardAgent", "ray::RuntimeEnvAgent"),
+    *("ray::_StatsActor", "ray::_UsageCollectionActor", "ray::_AutoscalingCoordinatorActor"),
+)
 
 
 def _name(process: psutil.Process) -> str:
@@ -78,7 +81,8 @@ def _name(process: psutil.Process) -> str:
 def _is_busy(process: psutil.Process) -> bool:
     """Whether a worker has a task or an actor: only then is it called ``ray::NAME``.
 
-    A node's own agents are called so too; a node does not outlive them.
+    A node's own agents are called so too, which a node does not outlive, and so are the actors by which Ray Data keeps
+    its books.
     """
     name = _name(process)
     return name.startswith("ray::") and not name.startswith(_NO_WORK)
