@@ -52,7 +52,7 @@ def side_by_side(figures: list[dict[str, Any]]) -> str:
             row = next(row for row in ROWS if figure["metric"].endswith(f"_{row}"))
             cells.setdefault(figure["metric"].removesuffix(f"_{row}"), {})[row] = figure
     if not cells:
-        return ""
+        return "Not measured yet."
     lines = [f"| task | figure | {' | '.join(ROWS.values())} |", f"|---|---|{'---:|' * len(ROWS)}"]
     for task, held in cells.items():
         best = max(figure["value"] for figure in held.values() if not figure["detail"]["floor"])
