@@ -37,7 +37,7 @@ def _section(workspace: Workspace, name: str, look: Callable[[str], Look] | None
     elements: list[Element] = []
     drawn = _drawn(metrics)
     if drawn:
-        caption = "Each phase in a colour of its own; held-out values are those of “val”."
+        caption = "Each phase in a colour of its own; held-out values are those of “val” and “test”."
         elements.append(Figure(metric_curves(metrics, drawn, f"run-{name}"), caption))
     artefact = f"runs/{name}"
     tuned = held_out_elements(workspace, artefact, look(artefact) if look else None)
