@@ -117,8 +117,9 @@ def tuned(settings: FinetuneSettings, callbacks: Sequence[UserCallback]) -> Summ
         kind = DOWNSTREAM[settings.task]
         splits = {split: data.open(split, kind.columns, settings.scaling) for split in rows}
         folder.publish(fit(plan, splits, callbacks))
-        collect(workspace, folder.artefact)
-        known = floors(settings.task, data, "test" if "test" in rows else "val")
+        held = "test" if "test" in rows else "val"
+        known = floors(settings.task, data, held)
+        collect(workspace, folder.artefact, known, split=held)
         figures = scored(workspace, folder.artefact, kind.task.score, groups=data.groups, floors=known)
         counts = {**rows, **{name: str(figures[name]) for name in kind.shown if name in figures}}
         folder.complete(manifest, counts, time.monotonic() - started)

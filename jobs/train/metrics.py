@@ -61,14 +61,21 @@ class MetricsLog:
         self._workspace.write_folder(self._folder / name, self._run, "tensorboard")
 
 
-def collect(workspace: Workspace, run: str) -> pa.Table:
+def collect(
+    workspace: Workspace, run: str, floors: Mapping[str, float] | None = None, *, split: str = "val"
+) -> pa.Table:
     """Gather the epochs of a run into ``metrics.parquet`` and return them, in the order of the steps.
 
     Args:
         workspace: Where the run lies.
         run: Folder of the run.
+        floors: Held-out figures that no training was needed for, such as the most frequent answer's.
+        split: The split that they were counted on.
     """
     table = conform(workspace.read_table(run, _PARTS), METRICS, where=f"{run}/metrics.parquet")
+    place = {"phase": split, "epoch": 0, "step": 0}
+    rows = [{**place, "metric": metric, "value": value} for metric, value in (floors or {}).items()]
+    table = pa.concat_tables([pa.Table.from_pylist(rows, schema=METRICS), table])
     table = table.sort_by([("step", "ascending"), ("phase", "ascending"), ("metric", "ascending")])
     workspace.write_table(table, run, "metrics.parquet")
     return table

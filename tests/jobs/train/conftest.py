@@ -98,13 +98,13 @@ class PlaneTask:
 
 @pytest.fixture
 def points(workspace_root: str) -> Workspace:
-    """A workspace whose `datasets/points` holds 64 points to train on, 8 to choose and 4 to test by, of one plane."""
+    """A workspace whose `datasets/points` holds 64 training and 8 held-out points of one plane."""
     workspace = Workspace(workspace_root)
-    x = np.random.default_rng(0).normal(size=(76, 3)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(72, 3)).astype(np.float32)
     table = pa.table(
         {
-            "example_id": [f"point-{index:03d}" for index in range(76)],
-            "split": ["train"] * 64 + ["val"] * 8 + ["test"] * 4,
+            "example_id": [f"point-{index:03d}" for index in range(72)],
+            "split": ["train"] * 64 + ["val"] * 8,
             "x": list(x),
             "y": x @ np.array([1.0, -2.0, 0.5], dtype=np.float32) + 0.25,
         }

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from ray.train import Checkpoint
 from safetensors.torch import load_file
@@ -50,6 +52,9 @@ def test_a_killed_worker_changes_nothing_and_a_resumed_run_ends_the_same(
 def test_the_test_split_is_looked_at_only_for_weights_that_may_be_kept(
     ray_cluster: None, make_plan: MakePlan, plane_task: Any, points: Workspace
 ) -> None:
+    held = points.read_table("datasets/points").filter(pc.field("split") == "val")
+    tested = held.set_column(held.column_names.index("split"), "split", pa.array(["test"] * len(held)))
+    points.write_table(tested, "datasets/points", "part-2.parquet")
     task = plane_task(said=(3.0, 90.0, 5.0, 3.0, 91.0, 1.0, 92.0))  # errors of val, and of test after 3, 3 and 1
     changes = {"splits": ("train", "val", "test"), "epochs": 4, "train": {**WHOLE, "keep": "best"}}
     fit(*make_plan(task, phase="chosen", **changes))
