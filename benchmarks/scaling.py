@@ -2,7 +2,7 @@
 
 Each number of workers runs in a process of its own that may use as many cores, on a Ray cluster with as many slots. A
 job starts its workers anew, and each imports its libraries, which takes seconds and is counted: the work is large
-enough (a minute and more of one core a stage) to tell how it grows. Scenes are cut with overlap for that.
+enough (about a minute of one core a stage) to tell how it grows. Scenes are cut with overlap for that.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +41,7 @@ class RunLook:
         if self._model is None:
             from models import load  # here, since a report without examples needs no torch
 
-            self._model = load(Path(fetched_checkpoint(self._workspace, f"{self._artefact}/checkpoint")))
+            self._model = load(fetched_checkpoint(self._workspace, f"{self._artefact}/checkpoint"))
         return self._model
 
     def attention(self, views: Sequence[bytes], texts: Sequence[str]) -> list[NDArray[np.float32]]:

@@ -234,7 +234,7 @@ def reconstruct_batch(
         for kind in kinds:
             text = tokenizer.decode(variants[job][1].pieces[kind])
             original = tokenizer.decode(texts[row].pieces[kind])
-            accepted = bool(text) and bool(thresholds.passed(np.float32(delta_itc), np.float32(delta_itm)))
+            accepted = bool(text) and bool(thresholds.passed(delta_itc, delta_itm))
             results.append(Reconstruction(row, kind, original, text, delta_itc, delta_itm, accepted))
     return results
 

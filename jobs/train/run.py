@@ -26,7 +26,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
 from jobs.train.plan import Plan
 from jobs.train.settings import ScalingSettings, TrainSettings
-from knowlip.errors import DataError, KnowlipError, SettingsError
+from knowlip.errors import DataError, KnowlipError, SettingsError, cause_of
 
 __all__ = ["check_batch", "fit", "takes_gpus"]
 
@@ -174,10 +174,4 @@ def _score(plan: Plan, metrics: dict[str, float]) -> float:
 def _ours(error: TrainingFailedError) -> KnowlipError | None:
     """Find our own error among what the workers raised."""
     failures = error.worker_failures.values() if isinstance(error, WorkerGroupError) else []
-    for failure in failures:
-        cause: BaseException | None = failure
-        while cause is not None:
-            if isinstance(cause, KnowlipError):
-                return cause
-            cause = getattr(cause, "cause", None) or cause.__cause__
-    return None
+    return next((found for failure in failures if (found := cause_of(failure, KnowlipError))), None)

@@ -17,7 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from jobs.finetune import FinetuneSettings, tuned
 from jobs.train.settings import overlaid
-from knowlip.errors import SettingsError, WorkspaceError
+from knowlip.errors import SettingsError, WorkspaceError, cause_of
 from knowlip.manifest import digest
 from knowlip.settings import Section
 from knowlip.workspace import Workspace
@@ -188,7 +188,7 @@ def run_trials(sweep: Sweep, search: SearchSettings, *, epochs: int) -> list[dic
     try:
         results = list(tuner.fit())
         for result in results:
-            if (problem := _of_the_place(result.error)) is not None:
+            if (problem := cause_of(result.error, WorkspaceError)) is not None:
                 raise problem  # no fault of the trial's
     except Exception:
         _check_room(workspace, sweep)
@@ -276,15 +276,6 @@ def _check_room(workspace: Workspace, sweep: Sweep) -> None:
             workspace.delete("runs", sweep.run, _STORAGE)
         raise
     workspace.delete("runs", sweep.run, _STORAGE, "room")
-
-
-def _of_the_place(error: BaseException | None) -> WorkspaceError | None:
-    """Find what is wrong with the workspace among the causes of an error."""
-    while error is not None:
-        if isinstance(error, WorkspaceError):
-            return error
-        error = getattr(error, "cause", None) or error.__cause__
-    return None
 
 
 def _line(error: BaseException) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 __all__ = [
     "CheckpointError",
     "DataError",
@@ -9,7 +11,10 @@ __all__ = [
     "SceneError",
     "SettingsError",
     "WorkspaceError",
+    "cause_of",
 ]
+
+Kind = TypeVar("Kind", bound="KnowlipError")
 
 
 class KnowlipError(Exception):
@@ -58,6 +63,15 @@ class DataError(KnowlipError):
 
 class CheckpointError(KnowlipError):
     """A checkpoint folder does not fit the model that should take it."""
+
+
+def cause_of(error: BaseException | None, kind: type[Kind]) -> Kind | None:
+    """Find an error of ours among the causes of one, Ray's wrapping included; nothing where there is none."""
+    while error is not None:
+        if isinstance(error, kind):
+            return error
+        error = getattr(error, "cause", None) or error.__cause__
+    return None
 
 
 def _rebuild(kind: type[KnowlipError], what: str, where: str, fix: str, code: str) -> KnowlipError:

@@ -29,3 +29,14 @@ def test_every_kind_survives_pickling(name):
     assert type(copy) is type(error)
     assert (str(copy), copy.code) == (str(error), "c")
     assert isinstance(copy, errors.KnowlipError)
+
+
+def test_the_cause_of_an_error_is_found_through_what_wraps_it():
+    ours = errors.WorkspaceError("is full", code="disk_full")
+    wrapped = RuntimeError("a worker died")
+    wrapped.cause = ValueError("odd")  # as Ray's RayTaskError holds it
+    wrapped.cause.__cause__ = ours
+    assert errors.cause_of(wrapped, errors.WorkspaceError) is ours
+    assert errors.cause_of(wrapped, errors.KnowlipError) is ours
+    assert errors.cause_of(wrapped, errors.SceneError) is None
+    assert errors.cause_of(None, errors.KnowlipError) is None

@@ -94,8 +94,9 @@ def placed_checkpoint(workspace: Workspace, place: str) -> str:
     Raises:
         CheckpointError: No checkpoint is there.
     """
-    elsewhere = "://" in place or Path(place).is_absolute() or not workspace.exists(place)
-    found = place if elsewhere else str(workspace.local(place)) if workspace.is_local else workspace.uri(place)
+    found = place
+    if "://" not in place and not Path(place).is_absolute() and workspace.exists(place):
+        found = str(workspace.local(place)) if workspace.is_local else workspace.uri(place)
     if not (local_checkpoint(found) / "config.json").exists():
         raise CheckpointError("is no checkpoint folder", where=found, fix="run jobs.pretrain or give another")
     return found

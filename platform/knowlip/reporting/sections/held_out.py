@@ -105,7 +105,8 @@ def _detections(examples: _Examples, records: Sequence[Record]) -> list[Element]
 
 
 def _retrieved(examples: _Examples, records: Sequence[Record]) -> list[Element]:
-    asked = [record for record in records if record["direction"] == "t2i"]
+    known = examples.names()
+    asked = [record for record in records if record["direction"] == "t2i" and record["first"] in known]
     chosen = _both_ways(asked, right=lambda record: record["rank"] == 0)
     views = examples.views(record["first"] for record in chosen)
     cards = [
