@@ -49,8 +49,8 @@ def ask(settings: AskSettings) -> Summary:
     if settings.dry_run:
         return Summary("Would ask", {"searches": len(settings.searches), "questions": settings.questions})
     if before is None or before.recipe != manifest.recipe or settings.overwrite:
-        with workspace.lock(ANSWERS), connected(), served(workspace, timeout_s=settings.timeout_s) as address:
-            answers = _ask_all(settings, workspace, address)
+        with workspace.lock(ANSWERS), connected(), served(workspace, timeout_s=settings.timeout_s) as client:
+            answers = _ask_all(settings, workspace, client)
         workspace.write_bytes(json.dumps(answers, indent=1).encode(), ANSWERS, "answers.json")
         counts = {name: len(answers[name]) for name in ("searches", "questions")}
         seconds = time.monotonic() - started
@@ -62,20 +62,19 @@ def ask(settings: AskSettings) -> Summary:
     )
 
 
-def _ask_all(settings: AskSettings, workspace: Workspace, address: str) -> dict[str, Any]:
-    with httpx.Client(base_url=address, timeout=60) as client:
-        searches = [
-            {"text": text, **_reply(client.post("/v1/search", json={"text": text, "k": settings.k}))}
-            for text in settings.searches
-        ]
-        questions = [
-            {
-                **_reply(client.post("/v1/vqa", data={"question": row["question"]}, files={"image": row["view"]})),
-                "right": row["answer"],
-                "tile_id": row["tile_id"],
-            }
-            for row in _held_out(workspace, settings.questions)
-        ]
+def _ask_all(settings: AskSettings, workspace: Workspace, client: httpx.Client) -> dict[str, Any]:
+    searches = [
+        {"text": text, **_reply(client.post("/v1/search", json={"text": text, "k": settings.k}))}
+        for text in settings.searches
+    ]
+    questions = [
+        {
+            **_reply(client.post("/v1/vqa", data={"question": row["question"]}, files={"image": row["view"]})),
+            "right": row["answer"],
+            "tile_id": row["tile_id"],
+        }
+        for row in _held_out(workspace, settings.questions)
+    ]
     return {"searches": searches, "questions": questions}
 
 

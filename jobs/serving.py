@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import get_type_hints
 
+import httpx
 from ray import serve
 
 from knowlip.errors import KnowlipError
@@ -18,10 +20,11 @@ __all__ = ["served"]
 
 # An import string, as `serve run` takes it: jobs never depend on the applications.
 APPLICATION = "serve_apps.archive:app"
+KEYS = "KNOWLIP_API_KEYS"
 
 
 @contextmanager
-def served(workspace: Workspace, *, timeout_s: float = 180) -> Iterator[str]:
+def served(workspace: Workspace, *, timeout_s: float = 180) -> Iterator[httpx.Client]:
     """Serve a workspace on a free loopback port; the application is taken down with the block.
 
     It is put together in this process, where most of what that needs is loaded already, and takes this job's code along
@@ -32,7 +35,7 @@ def served(workspace: Workspace, *, timeout_s: float = 180) -> Iterator[str]:
         timeout_s: How long the application may take to come up.
 
     Yields:
-        Its address.
+        A client of it. Where the environment holds keys (`KNOWLIP_API_KEYS`), the application asks for one of them.
 
     Raises:
         KnowlipError: It did not come up, or something that it serves is not there.
@@ -49,9 +52,15 @@ def served(workspace: Workspace, *, timeout_s: float = 180) -> Iterator[str]:
     )
     try:
         _await_running(timeout_s)
-        yield f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=_key(), timeout=60) as client:
+            yield client
     finally:
         serve.shutdown()
+
+
+def _key() -> dict[str, str]:
+    keys = [key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
+    return {"X-API-Key": keys[0]} if keys else {}
 
 
 def _application(root: str) -> serve.Application:
