@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from jobs.benchmarking.matrix import Case, measure
+from jobs.benchmarking.matrix import Case, Cell, measured
 from jobs.benchmarking.simulated import SIMULATED, archive, labelled, pretrained
 from jobs.cluster import connected
 from jobs.command import Summary, run
@@ -33,6 +33,8 @@ class BenchmarkSettings(JobSettings):
     Every cell is a run of jobs.finetune, so a benchmark that was stopped goes on. Leaves benchmark/results.parquet,
     benchmark/results.md and report.html.
     """
+
+    unshaping: ClassVar[frozenset[str]] = JobSettings.unshaping | {"concurrent"}
 
     data: tuple[str, ...] = ("simulated",)
     """`simulated`: an archive with exact truth is made for it; or data sets of the workspace, by name."""
@@ -64,6 +66,9 @@ class BenchmarkSettings(JobSettings):
     seed: int = 0
     """Of the simulated archive, and of the first run."""
 
+    concurrent: int = Field(2, ge=1)
+    """Cells at a time, which share the machine's cores."""
+
     @field_validator("rows")
     @classmethod
     def _known(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,20 +89,22 @@ def benchmark(settings: BenchmarkSettings) -> Summary:
         if settings.data == ("simulated",):
             archive(workspace, scenes=settings.scenes, seed=settings.seed)
         checkpoints = {row: _checkpoint(settings, workspace, row) for row in settings.rows}
-        tables, options = [], {"epochs": settings.epochs, "split": settings.split, "overwrite": settings.overwrite}
-        for name in names:
-            case = _case(settings, workspace, name)
-            for row, checkpoint in checkpoints.items():
-                seeds = range(settings.seed, settings.seed + settings.seeds)
-                tables += [measure(workspace, case, row, checkpoint, seed, **options) for seed in seeds]
-        results = pa.concat_tables(tables)
+        seeds = range(settings.seed, settings.seed + settings.seeds)
+        cells = [
+            Cell(_case(settings, workspace, name), row, checkpoint, seed)
+            for name in names
+            for row, checkpoint in checkpoints.items()
+            for seed in seeds
+        ]
+        options = {"epochs": settings.epochs, "split": settings.split, "overwrite": settings.overwrite}
+        results = pa.concat_tables(measured(workspace, cells, concurrent=settings.concurrent, **options))
         workspace.write_table(results, ARTEFACT, "results.parquet")
-        cells = matrix(results)
+        figures = matrix(results)
         kinds = dict(zip(results["name"].to_pylist(), results["task"].to_pylist(), strict=True))
-        workspace.write_bytes(markdown(cells, kinds).encode(), ARTEFACT, "results.md")
+        workspace.write_bytes(markdown(figures, kinds).encode(), ARTEFACT, "results.md")
         report(ReportSettings(workspace=workspace.root, title="Benchmark", queries=()))
         inputs = inputs_digest(workspace, *(f"datasets/{data}" for data in sorted(set(results["data"].to_pylist()))))
-        counts = {name: ", ".join(f"{row} {cell}" for row, cell in held.items()) for name, held in cells.items()}
+        counts = {name: ", ".join(f"{row} {cell}" for row, cell in held.items()) for name, held in figures.items()}
         manifest = Manifest(artefact=ARTEFACT, job="jobs.benchmark", settings=settings.shaping(), inputs=inputs)
         manifest.model_copy(update={"counts": counts, "seconds": time.monotonic() - started}).write(workspace)
     return Summary("Benchmark (per cent)", counts, where=workspace.uri(ARTEFACT))

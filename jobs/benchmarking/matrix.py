@@ -1,7 +1,10 @@
-"""One cell of the benchmark: a row's model fine-tuned on a task, and what it reached."""
+"""The benchmark's matrix: each row's model fine-tuned on each task, some cells at a time, and what they reached."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +18,7 @@ from knowlip.benchmark.results import results_of_run
 from knowlip.benchmark.splits import SplitChoice
 from knowlip.workspace import Workspace
 
-__all__ = ["Case", "measure"]
+__all__ = ["Case", "Cell", "measured"]
 
 
 @dataclass(frozen=True)
@@ -33,38 +36,69 @@ class Case:
     data: str
 
 
-def measure(
-    workspace: Workspace,
-    case: Case,
-    row: str,
-    checkpoint: str,
-    seed: int,
-    *,
-    epochs: int,
-    split: SplitChoice | None,
-    overwrite: bool,
-) -> pa.Table:
-    """Fine-tune once, or read what was finished before; return rows of `knowlip.records.RESULTS`.
+@dataclass(frozen=True)
+class Cell:
+    """One run of the matrix.
 
-    Args:
-        workspace: Where the data set lies.
+    Attributes:
         case: The task.
         row: What is compared: ``scratch``, a pretrained model's name, or NAME=START.
         checkpoint: The model; only its architecture where the row starts elsewhere.
         seed: Of the run.
-        epochs: Passes over the training split; 0 for the task's own.
+    """
+
+    case: Case
+    row: str
+    checkpoint: str
+    seed: int
+
+
+def measured(
+    workspace: Workspace,
+    cells: Sequence[Cell],
+    *,
+    concurrent: int,
+    epochs: int,
+    split: SplitChoice | None,
+    overwrite: bool,
+) -> list[pa.Table]:
+    """Fine-tune each cell, or read what was finished before; return rows of `knowlip.records.RESULTS` for each.
+
+    A small run is mostly its workers' start, so several at a time are done sooner; each is told its share of the cores.
+
+    Args:
+        workspace: Where the data sets lie.
+        cells: What is to be run.
+        concurrent: How many at a time.
+        epochs: Passes over the training split; 0 for each task's own.
         split: Which frozen split; None for the one of the column ``split``.
         overwrite: Do runs anew that were made with other settings.
     """
     # The last epoch counts: nothing is chosen by the figures that are reported.
-    changes: dict[str, Any] = {"train": {"seed": seed, "keep": "last", "evaluate_every": 1000, "save_every": 1000}}
-    changes |= {"scaling": {"workers": 1}, **({"epochs": epochs} if epochs else {})}
-    title, _, start = row.partition("=")
+    common: dict[str, Any] = {"train": {"keep": "last", "evaluate_every": 1000, "save_every": 1000}}
+    common |= {"scaling": {"workers": 1, "threads": max(1, (os.cpu_count() or 1) // concurrent)}}
+    common |= {"epochs": epochs} if epochs else {}
+    pool = ThreadPoolExecutor(concurrent, thread_name_prefix="cell")
+    try:
+        runs = [pool.submit(_measure, workspace, cell, common, split, overwrite=overwrite) for cell in cells]
+        return [run.result() for run in runs]
+    except Exception:
+        pool.shutdown(cancel_futures=True)  # what runs already ends, and need not be done again
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _measure(
+    workspace: Workspace, cell: Cell, common: Mapping[str, Any], split: SplitChoice | None, *, overwrite: bool
+) -> pa.Table:
+    case, (title, _, start) = cell.case, cell.row.partition("=")
+    changes = overlaid(common, {"train": {"seed": cell.seed}})
     if start or title == "scratch":
         changes["tuning"] = {"start": start or "scratch"}
     values = overlaid(demo_config(f"finetune-{case.task}"), changes)
-    name = f"benchmark-{case.name}-{title}-{seed}"
-    given = {"data": case.data, "run": name, "checkpoint": checkpoint, "workspace": workspace.root}
+    name = f"benchmark-{case.name}-{title}-{cell.seed}"
+    given = {"data": case.data, "run": name, "checkpoint": cell.checkpoint, "workspace": workspace.root}
     finetune(FinetuneSettings(**values, **given, split=split, overwrite=overwrite))
-    known = {"name": case.name, "task": case.task, "data": case.data, "row": title, "seed": seed}
+    known = {"name": case.name, "task": case.task, "data": case.data, "row": title, "seed": cell.seed}
     return results_of_run(workspace, name, **known, floors=DatasetCard.read(workspace, case.data).floors)

@@ -86,6 +86,9 @@ class ScalingSettings(Section):
     cpus_per_worker: float = Field(0.5, gt=0)
     """Ray CPU slots a worker holds; the rest are left to the tasks that read its data."""
 
+    threads: int = Field(0, ge=0)
+    """Threads that a worker computes with on a CPU; 0 for its share of the machine's cores among the run's workers."""
+
     gpu: Literal["auto", "yes", "no"] = "auto"
     """One GPU a worker: when the cluster has enough, always, or never."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -53,6 +56,38 @@ def test_non_maximum_suppression_keeps_the_right_boxes(seed):
     scores = torch.rand(40, generator=generator)
     assert nms(boxes, scores, 0.4).tolist() == slow_nms(boxes, scores, 0.4)
     assert nms(boxes[:0], scores[:0], 0.4).tolist() == []
+
+
+@pytest.mark.skipif(not guard.install(), reason="torchvision's compiled operators load here")
+@pytest.mark.parametrize("aligned", [True, False])
+def test_regions_are_pooled_as_by_torchvisions_own_python(aligned):
+    import torchvision.ops  # noqa: F401
+
+    module = sys.modules["torchvision.ops.roi_align"]
+    plain = torchvisions_own_roi_align(module)
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(3, 4, 9, 13, generator=generator, dtype=torch.float64, requires_grad=True)
+    corner = torch.rand(20, 2, generator=generator, dtype=torch.float64) * 20
+    size = 1 + torch.rand(20, 2, generator=generator, dtype=torch.float64) * 22
+    image = torch.randint(0, 3, (20, 1), generator=generator)
+    regions = torch.cat([image, corner, corner + size], dim=1)  # all inside maps of 45 x 65 pixels
+    given = (maps, regions, 0.2, 5, 3, 2, aligned)
+    expected, found = plain(*given), module._roi_align(*given)
+    assert torch.allclose(found, expected, atol=1e-5)
+    slopes = [torch.autograd.grad(pooled.square().sum(), maps)[0] for pooled in (expected, found)]
+    assert torch.allclose(*slopes, atol=1e-4)
+    with pytest.raises(NotImplementedError, match="sampling_ratio"):
+        module._roi_align(maps, regions, 0.2, 5, 3, -1, aligned)
+
+
+def torchvisions_own_roi_align(module: Any) -> Any:
+    """Compile torchvision's Python `_roi_align` anew, without its decorator, from the module's source."""
+    tree = ast.parse(inspect.getsource(module))
+    tree.body = [node for node in tree.body if getattr(node, "name", "") == "_roi_align"]
+    tree.body[0].decorator_list = []
+    scope = dict(vars(module))
+    exec(compile(tree, module.__file__, "exec"), scope)  # noqa: S102 (the library's own source)
+    return scope["_roi_align"]
 
 
 def test_roi_align_runs_without_a_compiler():
