@@ -104,7 +104,8 @@ def benchmark(settings: BenchmarkSettings) -> Summary:
         workspace.write_bytes(markdown(figures, kinds).encode(), ARTEFACT, "results.md")
         report(ReportSettings(workspace=workspace.root, title="Benchmark", queries=()))
         inputs = inputs_digest(workspace, *(f"datasets/{data}" for data in sorted(set(results["data"].to_pylist()))))
-        counts = {name: ", ".join(f"{row} {cell}" for row, cell in held.items()) for name, held in figures.items()}
+        told = {name: ", ".join(f"{row} {cell}" for row, cell in held.items()) for name, held in figures.items()}
+        counts = {name: told.get(name, "no held-out example") for name in names}
         manifest = Manifest(artefact=ARTEFACT, job="jobs.benchmark", settings=settings.shaping(), inputs=inputs)
         manifest.model_copy(update={"counts": counts, "seconds": time.monotonic() - started}).write(workspace)
     return Summary("Benchmark (per cent)", counts, where=workspace.uri(ARTEFACT))

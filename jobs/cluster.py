@@ -30,6 +30,9 @@ def connected() -> Iterator[None]:
     warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
     # A laptop with one or two cores still runs two training workers and their data tasks: Ray's CPUs are only slots.
     slots = max(4, os.cpu_count() or 1) if address == "local" else None
+    if address == "local":
+        # Ray Train would start a process a run to hear of nodes that are about to be taken away.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     cluster = ray.init(
         address=address,
         num_cpus=slots,

@@ -11,7 +11,7 @@ import yaml
 
 from jobs.baseline import BaselineSettings, baseline
 from jobs.caption import CaptionSettings, caption
-from jobs.corpus import CorpusSettings, corpus
+from jobs.corpus import CorpusSettings, SplitSettings, corpus
 from jobs.examples import ExamplesSettings, examples
 from jobs.pretrain import PretrainSettings, pretrain
 from jobs.simulate import SimulateSettings, simulate
@@ -47,7 +47,8 @@ def archive(workspace: Workspace, *, scenes: int, seed: int) -> None:
     simulate(SimulateSettings(**demo_config("simulate", kinds=list(KINDS), count=scenes, seed=seed), **root))
     tile(TileSettings(**demo_config("tile"), **root))
     caption(CaptionSettings(**root))
-    corpus(CorpusSettings(**root))
+    # Nothing is chosen by `val`, and a test split of a tenth would be a dozen tiles a kind.
+    corpus(CorpusSettings(split=SplitSettings(train=0.7, val=0.1, test=0.2), **root))
 
 
 def pretrained(workspace: Workspace, row: str, preset: str) -> str:

@@ -19,6 +19,8 @@ import pytest
 from knowlip.manifest import Manifest
 from knowlip.workspace import Workspace
 from tests.builders import free_port, long_scene
+from tests.knowlip.benchmark.published import class_folders
+from tests.llm_server import LlmServer
 from tests.tiny_road import write_configs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -31,23 +33,27 @@ ROAD = (
     ("screen", "sheet"),
     ("export", "--format", "stac"),
     ("caption",),
+    ("review", "sheet"),
     ("text_report",),
     ("corpus",),
     ("pretrain", "--config", DEMO.format("pretrain")),
+    ("baseline", "--config", DEMO.format("baseline"), "--epochs", "1"),
     ("scio_report",),
     ("examples", "--task", "classification"),
+    ("examples", "--task", "detection"),
+    ("examples", "--task", "vqa"),
+    ("language", "--of", "detection", "--task", "captioning"),
+    ("evaluate", "--model", "m", "--most", "2", "--base-url", "{endpoint}"),
+    ("dataset", "--source", "{chips}", "--layout", "class-folders", "--name", "chips"),
     ("finetune", "--task", "classification", "--config", DEMO.format("finetune-classification")),
+    ("finetune", "--task", "vqa", "--config", DEMO.format("finetune-vqa")),
+    ("sweep", "--config", "jobs/configs/sweep-demo.yaml", "--search.trials", "1", "--search.grace-epochs", "1"),
+    ("benchmark", "--data", "chips", "--rows", "ours", "--epochs", "1"),
     ("index",),
+    ("ask", "--questions", "1"),
     ("report",),
 )
-"""Jobs that do their work here, in an order in which each finds what it reads."""
-WALKED = {job for job, *_ in ROAD}
-OTHERS = sorted(
-    path.stem
-    for path in (ROOT / "jobs").glob("*.py")
-    if path.stem not in WALKED and "\n    run(" in path.read_text(encoding="utf-8")
-)
-"""Jobs that need other data, or start servers: that they are there and start is what is shown of them."""
+"""Every job, in an order in which each finds what it reads; but `jobs.demo`, which is the same road in one process."""
 
 
 @dataclass(frozen=True)
@@ -145,19 +151,22 @@ def test_the_project_is_not_installed_there(elsewhere):
 
 
 def test_every_job_runs_where_only_its_requirements_are(elsewhere, tmp_path):
-    workspace = str(tmp_path / "workspace")
-    for job, *arguments in ROAD:
-        done = elsewhere.submit(job, *arguments, "--workspace", workspace)
-        assert done.returncode == 0, f"{job}\n{done.stdout}\n{done.stderr}"
-        assert "took" in done.stdout, f"{job} did not say what it did\n{done.stdout}"
+    jobs = {path.stem for path in (ROOT / "jobs").glob("*.py") if "\n    run(" in path.read_text(encoding="utf-8")}
+    assert jobs == {job for job, *_ in ROAD} | {"demo"}
+    workspace, chips = str(tmp_path / "workspace"), class_folders(tmp_path / "chips", classes=("A220", "A330"), each=20)
+    with LlmServer().serving() as endpoint:
+        for job, *words in ROAD:
+            arguments = [word.format(endpoint=endpoint.url, chips=chips) for word in words]
+            done = elsewhere.submit(job, *arguments, "--workspace", workspace)
+            assert done.returncode == 0, f"{job}\n{done.stdout}\n{done.stderr}"
+            assert "took" in done.stdout, f"{job} did not say what it did\n{done.stdout}"
+        assert endpoint.asked.total() > 0
 
 
-def test_the_other_jobs_start_there(elsewhere):
-    assert OTHERS
-    for job in OTHERS:
-        done = elsewhere.submit(job, "--help")
-        assert done.returncode == 0, f"{job}\n{done.stdout}\n{done.stderr}"
-        assert f"jobs.{job}" in done.stdout
+def test_the_whole_road_runs_as_one_job(elsewhere, tmp_path):
+    done = elsewhere.submit("demo", "--workspace", str(tmp_path / "workspace"))
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "12/12" in done.stdout
 
 
 def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again(elsewhere, tmp_path):

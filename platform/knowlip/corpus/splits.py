@@ -9,7 +9,7 @@ A tile that still shares ground with another split (a large tile whose medium ti
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,6 +32,10 @@ LEAK = 0.01
 
 TOLERANCE = 0.04
 """How far a split's share may lie from its fraction before a finer scale is tried."""
+
+
+_DEALS = 128
+"""Random deals of which the best is taken."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ def _dealt(
 ) -> Allotment:
     """Deal the trees of one scale."""
     groups = _groups(tiles, overlaps, level)
-    dealt = _deal(groups, fractions, seed)
+    scene_of = {key: min(tiles[place].scene_id for place in members) for key, members in groups.items()}
+    dealt = _deal(groups, scene_of, fractions, seed)
     group_of = {member: key for key, members in groups.items() for member in members}
     # What is coarser than the trees stays only where all that lies in it went to one split.
     for place, keys in _above(tiles, group_of).items():
@@ -175,13 +180,37 @@ def _unlocated(tiles: Sequence[Ground], places: Sequence[int]) -> list[tuple[int
     return [pair for members in by_scene.values() for pair in pairwise(members)]
 
 
-def _deal(groups: Mapping[str, Sequence[int]], fractions: Mapping[str, float], seed: int) -> dict[str, str]:
-    """Deal the groups, the largest first, each to the split that lacks most; none is left empty if that can be."""
-    order = sorted(groups)
-    random.Random(seed).shuffle(order)
-    order.sort(key=lambda key: -len(groups[key]))
+def _deal(
+    groups: Mapping[str, Sequence[int]], scene_of: Mapping[str, str], fractions: Mapping[str, float], seed: int
+) -> dict[str, str]:
+    """Deal the groups at random some times, and take the deal that is best.
+
+    That is one within `TOLERANCE` of the fractions where there is one, and of these the one that holds out ground of
+    most scenes: else a scene of another kind than the rest could be trained on only, or tested on only.
+    """
+    draws = random.Random(seed)
     total = sum(len(members) for members in groups.values())
     wanted = {split: fractions[split] for split in SPLITS if fractions.get(split, 0.0) > 0}
+    divisible = [scene for scene, trees in Counter(scene_of.values()).items() if trees >= len(wanted)]
+
+    def faults(dealt: Mapping[str, str]) -> tuple[float, int, float]:
+        held = Counter(dict.fromkeys(wanted, 0))
+        for key, split in dealt.items():
+            held[split] += len(groups[key])
+        error = max(abs(held[split] / max(total, 1) - wanted[split]) for split in wanted)
+        there = {(scene_of[key], split) for key, split in dealt.items()}
+        lacking = sum((scene, split) not in there for scene in divisible for split in wanted)
+        return max(error - TOLERANCE, 0.0), lacking, error
+
+    return min((_dealt_once(groups, wanted, total, draws) for _ in range(_DEALS)), key=faults)
+
+
+def _dealt_once(
+    groups: Mapping[str, Sequence[int]], wanted: Mapping[str, float], total: int, draws: random.Random
+) -> dict[str, str]:
+    """Deal the groups in random order, each to the split that lacks most; none is left empty if that can be."""
+    order = sorted(groups)
+    draws.shuffle(order)
     held = dict.fromkeys(wanted, 0)
     dealt: dict[str, str] = {}
     for place, key in enumerate(order):

@@ -56,6 +56,27 @@ def test_one_scene_is_dealt_by_finer_trees_and_its_large_tile_left_out() -> None
     _assert_no_leak(tiles, dict(dealt.split))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_every_scene_that_can_be_divided_is_learned_from_and_held_out(seed: int) -> None:
+    tiles = [tile for number in range(3) for tile in _scene(f"s{number}", west=10.0 * number, per_side=6)]
+    dealt = allot(tiles, FRACTIONS, seed=seed)
+    assert dealt.level == "M"  # nine trees a scene
+    there = {(tile.scene_id, dealt.split[tile.tile_id]) for tile in tiles if tile.tile_id in dealt.split}
+    assert len(there) == 9
+
+
+def test_which_ground_is_held_out_is_chance_and_not_its_size() -> None:
+    sides = [2 + 2 * (number % 3) for number in range(30)]  # a third each of 6, 21 and 46 tiles
+    tiles = [t for n, side in enumerate(sides) for t in _scene(f"s{n}", west=10.0 * n, per_side=side)]
+    held = Counter()
+    for seed in range(20):
+        dealt = allot(tiles, FRACTIONS, seed=seed)
+        held.update({tile.scene_id for tile in tiles if dealt.split.get(tile.tile_id) == "test"})
+    assert len(held) > 20
+    mean = sum(sides[int(scene[1:])] * times for scene, times in held.items()) / held.total()
+    assert mean == pytest.approx(4, abs=0.6)
+
+
 def test_two_passes_over_one_place_share_their_split() -> None:
     tiles = [tile for number in range(12) for tile in _scene(f"s{number}", west=10.0 * number)]
     again = [tile for number in range(12) for tile in _scene(f"r{number}", west=10.0 * number + 0.3, south=0.2)]

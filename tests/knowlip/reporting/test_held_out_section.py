@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from knowlip.benchmark.held_out import write_figures, write_records
-from knowlip.benchmark.metrics import Interval, detection_record, segmentation_record
+from knowlip.benchmark.metrics import Interval, caption_records, detection_record, segmentation_record
 from knowlip.manifest import Manifest
 from knowlip.records import EXAMPLES
 from knowlip.reporting import Cards, Figure, Section, Table, render
@@ -110,7 +110,7 @@ def test_retrieval_says_where_the_right_image_stands(shown: Any) -> None:
 
 
 def test_examples_that_are_gone_are_left_out(shown: Any, workspace_root: str) -> None:
-    records = [{"given": "two ships", "texts": ["three ships"]}] * (COUNT + 2)
+    records = [{"given": "two ships", "references": ["three ships"]}] * (COUNT + 2)
     (cards,) = shown("captioning", records)
     assert {card.title for card in cards.cards} <= {f"e{number:02d}" for number in range(COUNT)}
     Workspace(workspace_root).delete("datasets", "set")
@@ -118,7 +118,7 @@ def test_examples_that_are_gone_are_left_out(shown: Any, workspace_root: str) ->
 
 
 def test_captions_stand_beside_right_ones(shown: Any) -> None:
-    (cards,) = shown("captioning", [{"given": "two ships", "texts": ["three ships", "ships"]}])
+    (cards,) = shown("captioning", caption_records({"e00": "two ships"}, {"e00": ["three ships", "ships"]}))
     assert isinstance(cards, Cards)
     assert cards.cards[0].texts == {"written": "two ships", "a right one": "three ships"}
 

@@ -127,7 +127,7 @@ def _captioned(examples: _Examples, records: Sequence[Record]) -> list[Element]:
         Card(
             title=record["example_id"],
             picture=data_uri(thumbnail(views[record["example_id"]], _VIEW_PX)),
-            texts={"written": record["given"], "a right one": record["texts"][0]},
+            texts={"written": record["given"], "a right one": record["references"][0]},
         )
         for record in chosen
     ]
