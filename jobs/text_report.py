@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -11,7 +12,7 @@ from pydantic import Field
 from jobs.captioning.comparing import Sampled, figure_table, sampled
 from jobs.captioning.features import Reader, laid_out
 from jobs.command import Summary, run
-from knowlip.captioning.textgroups import read_captions
+from knowlip.captioning.textgroups import read_captions, read_sentences
 from knowlip.errors import CheckpointError, DataError
 from knowlip.reporting import Section, render
 from knowlip.reporting.sections import texts as sections
@@ -54,6 +55,7 @@ def text_report(settings: TextReportSettings) -> Summary:
         CheckpointError: The run has no checkpoint.
     """
     workspace, aside = settings.opened(), list[str]()
+    human = {PurePath(path).name: read_sentences(path) for path in settings.human}
     captions = read_captions(workspace)
     if not captions.rows:
         raise DataError("holds no usable caption", where=workspace.uri("captions"), fix="run jobs.caption first")
@@ -65,7 +67,7 @@ def text_report(settings: TextReportSettings) -> Summary:
     samples = sampled(workspace, drawn, truth=settings.truth, seed=settings.seed)
     reader = _reader(workspace, settings, aside)
     counts = reader.count() if reader else None
-    table = figure_table(workspace, captions, samples, settings.human, counts, settings.seed)
+    table = figure_table(workspace, captions, samples, human, counts, settings.seed)
     pages = sections.figures_sections(table)
     pages.insert(1, sections.lengths_section(captions, counts.tokens.astype(float) if counts else None))
     cards = [one.card for one in samples[: settings.examples]]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 from jobs.captioning.features import TokenCounts
 from knowlip.benchmark import SceneTruth, content_of, read_truth, templated
 from knowlip.captioning.facts import COLUMNS
-from knowlip.captioning.textgroups import CaptionTexts, read_replies, read_sentences
+from knowlip.captioning.textgroups import CaptionTexts, read_replies
 from knowlip.captioning.textstats import Texts, figures
 from knowlip.errors import DataError
 from knowlip.records import SUBTEXTS
@@ -83,7 +82,7 @@ def figure_table(
     workspace: Workspace,
     captions: CaptionTexts,
     samples: Sequence[Sampled],
-    human: Sequence[str],
+    human: Mapping[str, Texts],
     counts: TokenCounts | None,
     seed: int,
 ) -> pa.Table:
@@ -93,15 +92,12 @@ def figure_table(
         workspace: Where the journal lies.
         captions: The captions.
         samples: Tiles that have templated text too.
-        human: Files of human sentences.
+        human: Human sentences by what they are called.
         counts: Tokens of the captions, if somebody counted them.
         seed: What is drawn.
 
     Returns:
         One row a figure: ``group``, ``name``, ``figure``, ``value``.
-
-    Raises:
-        DataError: A file of sentences cannot be read.
     """
     rows = []
     for kind, name, places in captions.groups():
@@ -116,7 +112,7 @@ def figure_table(
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, _FIGURES, strict=True)], _FIGURES)
 
 
-def _compared(samples: Sequence[Sampled], human: Sequence[str]) -> Iterator[tuple[str, Texts]]:
+def _compared(samples: Sequence[Sampled], human: Mapping[str, Texts]) -> Iterator[tuple[str, Texts]]:
     """Yield captions and templates of the same tiles, then human sentences."""
     for source in ("truth", "measured"):
         mine = [one for one in samples if one.source == source]
@@ -128,5 +124,4 @@ def _compared(samples: Sequence[Sampled], human: Sequence[str]) -> Iterator[tupl
             tiles = "annotated tiles" if source == "truth" else "measured tiles"
             yield f"captions of {len(mine)} {tiles}", described
             yield f"templates of {len(mine)} {tiles}", named
-    for path in human:
-        yield PurePath(path).name, read_sentences(path)
+    yield from human.items()

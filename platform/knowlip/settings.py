@@ -135,7 +135,7 @@ def read_settings(kind: type[SettingsT], argv: Sequence[str], *, prog: str) -> S
             sys.stdout.write(_more_help(kind))
         raise
     except ValidationError as error:
-        raise SettingsError(_explain(error), where=prog, fix="see --help") from error
+        raise SettingsError(_explain(kind, error), where=prog, fix="see --help") from error
     except CliError as error:
         raise SettingsError(_explain_flag(kind, str(error)), where=prog, fix="see --help") from error
 
@@ -187,11 +187,14 @@ def _spell_out(argv: list[str], short_flags: dict[str, str]) -> list[str]:
     return spelled
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(kind: type[BaseModel], error: ValidationError) -> str:
     lines = []
     for problem in error.errors(include_url=False):
         field = ".".join(str(part) for part in problem["loc"]) or "settings"
         message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            near = _nearest(kind, f"--{field.replace('_', '-')}").removeprefix("--").replace("-", "_")
+            message = f"is no setting{f', did you mean {near}?' if near else ''}"
         given = problem["input"]
         shown = "" if problem["type"] == "missing" or isinstance(given, dict) else f" = {given!r}"
         lines.append(f"{field}{shown}: {message[0].lower()}{message[1:]}")
@@ -201,8 +204,13 @@ def _explain(error: ValidationError) -> str:
 def _explain_flag(kind: type[BaseModel], message: str) -> str:
     message = message.removeprefix("error parsing CLI: ")
     unknown = [word for word in message.split() if word.startswith("--")]
-    near = difflib.get_close_matches(unknown[0], _flags(kind), n=1) if unknown else []
-    return f"{message}, did you mean {near[0]}?" if near else message
+    near = _nearest(kind, unknown[0]) if unknown else ""
+    return f"{message}, did you mean {near}?" if near else message
+
+
+def _nearest(kind: type[BaseModel], flag: str) -> str:
+    """Return the flag that was probably meant, or nothing."""
+    return next(iter(difflib.get_close_matches(flag, _flags(kind), n=1, cutoff=0.7)), "")
 
 
 def _flags(kind: type[BaseModel], prefix: str = "--") -> list[str]:

@@ -120,8 +120,9 @@ def test_a_wrong_setting_is_one_line_naming_field_value_and_what_is_allowed(argv
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("cutting: {extent_m: 33, egde: pad}", ["cutting.egde"]),
-        ("sneed: 3", ["sneed"]),
+        ("cutting: {extent_m: 33, egde: pad}", ["cutting.egde", "did you mean cutting.edge?"]),
+        ("sneed: 3", ["sneed", "is no setting, did you mean seed?"]),
+        ("colour: 3", ["colour = 3: is no setting; see --help"]),
         ("- a\n- b", ["not a mapping"]),
         ("a: [", ["not YAML"]),
     ],
