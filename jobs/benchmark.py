@@ -8,13 +8,12 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from jobs.benchmarking.matrix import Case, Cell, measured
+from jobs.benchmarking.matrix import ARTEFACT, Case, Cell, measured, publish
 from jobs.benchmarking.simulated import SIMULATED, archive, labelled, pretrained
 from jobs.cluster import connected
 from jobs.command import Summary, run
 from jobs.report import ReportSettings, report
 from knowlip.benchmark.card import DatasetCard
-from knowlip.benchmark.results import markdown, matrix
 from knowlip.benchmark.splits import SplitChoice
 from knowlip.errors import SettingsError
 from knowlip.manifest import Manifest, inputs_digest
@@ -23,15 +22,14 @@ from knowlip.workspace import Workspace
 
 __all__ = ["BenchmarkSettings", "benchmark"]
 
-ARTEFACT = "benchmark"
 _OWN = ("scratch", "ours", "mae", "moco")
 
 
 class BenchmarkSettings(JobSettings):
     """Fine-tune rows (ours, from scratch, MAE, MoCo v3, any checkpoint) on tasks, and report them beside the paper.
 
-    Every cell is a run of jobs.finetune, so a benchmark that was stopped goes on. Leaves benchmark/results.parquet,
-    benchmark/results.md and report.html.
+    Every cell is a run of jobs.finetune, so a benchmark that was stopped goes on. Leaves results.parquet,
+    paired.parquet and results.md in benchmark/, and report.html.
     """
 
     unshaping: ClassVar[frozenset[str]] = JobSettings.unshaping | {"concurrent"}
@@ -98,10 +96,7 @@ def benchmark(settings: BenchmarkSettings) -> Summary:
         ]
         options = {"epochs": settings.epochs, "split": settings.split, "overwrite": settings.overwrite}
         results = pa.concat_tables(measured(workspace, cells, concurrent=settings.concurrent, **options))
-        workspace.write_table(results, ARTEFACT, "results.parquet")
-        figures = matrix(results)
-        kinds = dict(zip(results["name"].to_pylist(), results["task"].to_pylist(), strict=True))
-        workspace.write_bytes(markdown(figures, kinds).encode(), ARTEFACT, "results.md")
+        figures = publish(workspace, results)
         report(ReportSettings(workspace=workspace.root, title="Benchmark", queries=()))
         inputs = inputs_digest(workspace, *(f"datasets/{data}" for data in sorted(set(results["data"].to_pylist()))))
         told = {name: ", ".join(f"{row} {cell}" for row, cell in held.items()) for name, held in figures.items()}

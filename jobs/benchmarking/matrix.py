@@ -14,11 +14,15 @@ from jobs.benchmarking.simulated import demo_config
 from jobs.finetune import FinetuneSettings, finetune
 from jobs.train.settings import overlaid
 from knowlip.benchmark.card import DatasetCard
-from knowlip.benchmark.results import results_of_run
+from knowlip.benchmark.pairing import pairs_of
+from knowlip.benchmark.results import Cell as Figure
+from knowlip.benchmark.results import markdown, matrix, results_of_run
 from knowlip.benchmark.splits import SplitChoice
 from knowlip.workspace import Workspace
 
-__all__ = ["Case", "Cell", "measured"]
+__all__ = ["ARTEFACT", "Case", "Cell", "measured", "publish"]
+
+ARTEFACT = "benchmark"
 
 
 @dataclass(frozen=True)
@@ -102,3 +106,18 @@ def _measure(
     finetune(FinetuneSettings(**values, **given, split=split, overwrite=overwrite))
     known = {"name": case.name, "task": case.task, "data": case.data, "row": title, "seed": cell.seed}
     return results_of_run(workspace, name, **known, floors=DatasetCard.read(workspace, case.data).floors)
+
+
+def publish(workspace: Workspace, results: pa.Table) -> dict[str, dict[str, Figure]]:
+    """Write results, how rows differ, and the table; return each task's figure for each row.
+
+    Args:
+        workspace: Where to.
+        results: Of `knowlip.records.RESULTS`.
+    """
+    workspace.write_table(results, ARTEFACT, "results.parquet")
+    workspace.write_table(pairs_of(workspace, results), ARTEFACT, "paired.parquet")
+    figures = matrix(results)
+    kinds = dict(zip(results["name"].to_pylist(), results["task"].to_pylist(), strict=True))
+    workspace.write_bytes(markdown(figures, kinds).encode(), ARTEFACT, "results.md")
+    return figures

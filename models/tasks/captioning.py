@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from knowlip.benchmark.metrics import caption_records, caption_scores
+from knowlip.benchmark.metrics import SCORERS, caption_records
 from models.collectives import gather_objects
 from models.generation import write_spans
 from models.objectives.mlm import IGNORED, writing_loss
@@ -46,7 +46,7 @@ class CaptioningTask(DescribedTask):
     name = "captioning"
     best_metric = "cider"
     higher_is_better = True
-    score = staticmethod(caption_scores)
+    score = staticmethod(SCORERS[name])
 
     settings: CaptioningSettings
 
@@ -85,4 +85,4 @@ class CaptioningTask(DescribedTask):
         self._records = []
         given = {row["example_id"]: row["given"] for row in kept}
         self.scored = caption_records(given, {row["example_id"]: row["texts"] for row in kept})
-        return caption_scores(self.scored)
+        return self.score(self.scored)

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from knowlip.benchmark.metrics import classification_scores
+from knowlip.benchmark.metrics import SCORERS
 from knowlip.errors import CheckpointError, DataError
 from models.augment import Augmentation
 from models.checkpoint import load, load_strictly, read_weights
@@ -103,7 +103,7 @@ class ClassificationTask(CheckpointTask):
     name = "classification"
     best_metric = "top1"
     higher_is_better = True
-    score = staticmethod(classification_scores)
+    score = staticmethod(SCORERS[name])
 
     settings: ClassificationSettings
 

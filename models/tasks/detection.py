@@ -17,7 +17,7 @@ from pydantic import Field
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from knowlip.benchmark.metrics import detection_record, detection_scores
+from knowlip.benchmark.metrics import SCORERS, detection_record
 from knowlip.errors import DataError
 from models.augment import Augmentation
 from models.heads.vitdet import DetectorConfig, make_detector
@@ -55,7 +55,7 @@ class DetectionTask(CheckpointTask):
     name = "detection"
     best_metric = "map50"
     higher_is_better = True
-    score = staticmethod(detection_scores)
+    score = staticmethod(SCORERS[name])
 
     settings: DetectionSettings
 

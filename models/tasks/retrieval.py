@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from knowlip.benchmark.answers import normalise
-from knowlip.benchmark.metrics import retrieval_scores
+from knowlip.benchmark.metrics import SCORERS
 from models.collectives import gather_objects
 from models.tasks.described import COLUMNS, DescribedSettings, DescribedTask
 from models.tasks.protocol import Batch
@@ -41,7 +41,7 @@ class RetrievalTask(DescribedTask):
     name = "retrieval"
     best_metric = "retrieval_mean"
     higher_is_better = True
-    score = staticmethod(retrieval_scores)
+    score = staticmethod(SCORERS[name])
 
     settings: RetrievalSettings
 
@@ -92,7 +92,7 @@ class RetrievalTask(DescribedTask):
             first = names[int(t2i_MN[place].argmax())]
             record = {"example_id": names[image], "direction": "t2i", "rank": rank, "text": said[place], "first": first}
             self.scored.append(record)
-        return retrieval_scores(self.scored)
+        return self.score(self.scored)
 
     def _reranked(
         self, similarity: Tensor, pair: Any, states: Sequence[Tensor], spelled: Sequence[list[int]]

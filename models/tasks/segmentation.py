@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from knowlip.benchmark.metrics import segmentation_record, segmentation_scores
+from knowlip.benchmark.metrics import SCORERS, segmentation_record
 from knowlip.errors import DataError
 from models.augment import Augmentation
 from models.fitting import Fitting
@@ -59,7 +59,7 @@ class SegmentationTask(CheckpointTask):
     name = "segmentation"
     best_metric = "miou"
     higher_is_better = True
-    score = staticmethod(segmentation_scores)
+    score = staticmethod(SCORERS[name])
 
     settings: SegmentationSettings
 

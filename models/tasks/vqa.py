@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from knowlip.benchmark.answers import same
-from knowlip.benchmark.metrics import answering_scores
+from knowlip.benchmark.metrics import SCORERS
 from models.augment import Augmentation
 from models.config import LossWeights
 from models.knowlip import KnowLIP
@@ -62,7 +62,7 @@ class VqaTask(CheckpointTask):
     name = "vqa"
     best_metric = "accuracy"
     higher_is_better = True
-    score = staticmethod(answering_scores)
+    score = staticmethod(SCORERS[name])
 
     settings: VqaSettings
 

@@ -19,6 +19,7 @@ __all__ = [
     "HELD_OUT",
     "LAYERS",
     "METRICS",
+    "PAIRED",
     "QUALITY",
     "REJECTED",
     "RESULTS",
@@ -289,6 +290,7 @@ RESULTS = pa.schema(
         _field("data", pa.string(), "data set", nullable=False),
         _field("row", pa.string(), "what was compared: ours, scratch, mae, a floor …", nullable=False),
         _field("seed", pa.int64(), "of the run; null for floors"),
+        _field("run", pa.string(), "its name below runs/; null for floors"),
         _field("metric", pa.string(), "figure, as knowlip.benchmark.metrics calls it", nullable=False),
         _field("value", pa.float64(), "share, 0 to 1 (CIDEr up to 10)", nullable=False),
         _field("low", pa.float64(), "where its 95 % bootstrap interval begins; null for floors"),
@@ -307,6 +309,19 @@ RESULTS = pa.schema(
     ]
 )
 """`benchmark/results.parquet`: one row a figure of a run of the benchmark."""
+
+PAIRED = pa.schema(
+    [
+        _field("name", pa.string(), "the benchmark's task, such as classification_port", nullable=False),
+        _field("task", pa.string(), "kind of task", nullable=False),
+        _field("row", pa.string(), "what was compared", nullable=False),
+        _field("other", pa.string(), "with what", nullable=False),
+        _field("value", pa.float64(), "the row's figure less the other's, over all seeds", nullable=False),
+        _field("low", pa.float64(), "where its paired 95 % bootstrap interval begins", nullable=False),
+        _field("high", pa.float64(), "where it ends", nullable=False),
+    ]
+)
+"""`benchmark/paired.parquet`: one row a task and pair of rows that answered the same held-out examples."""
 
 
 def conform(table: pa.Table, schema: pa.Schema, *, where: str) -> pa.Table:

@@ -99,6 +99,7 @@ def results_of_run(
     own = {
         "row": row,
         "seed": seed,
+        "run": run,
         "checkpoint": manifest.inputs.get("checkpoint"),
         "settings": json.dumps(manifest.settings),
         "recipe": manifest.recipe,

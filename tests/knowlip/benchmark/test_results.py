@@ -5,12 +5,13 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from knowlip.benchmark.held_out import write_figures
+from knowlip.benchmark.held_out import write_figures, write_records
 from knowlip.benchmark.metrics import Interval
+from knowlip.benchmark.pairing import pairs_of, shown_pairs
 from knowlip.benchmark.results import markdown, matrix, results_of_run
 from knowlip.errors import DataError
 from knowlip.manifest import Manifest
-from knowlip.records import RESULTS
+from knowlip.records import EXAMPLES, RESULTS
 from knowlip.workspace import Workspace
 
 
@@ -68,3 +69,28 @@ def test_a_table_marks_what_floors_are_not_beaten(workspace_root: str) -> None:
     text = markdown({"answers": cells}, {"answers": "vqa"})
     assert "| task | figure | scratch | ours | most frequent |" in text
     assert "| answers | accuracy | 55.0 ± 7.1 ▼ | **85.0 ± 7.1** | 55.0 |" in text
+
+
+def test_rows_are_compared_on_the_same_examples_over_all_seeds(workspace_root: str) -> None:
+    workspace, tables = Workspace(workspace_root), []
+    names = [f"e{number:02d}" for number in range(40)]
+    nothing = dict.fromkeys(EXAMPLES.names)
+    examples = [{**nothing, "example_id": name, "tile_id": name, "split": "test", "view": b""} for name in names]
+    workspace.write_table(pa.Table.from_pylist(examples, EXAMPLES), "datasets/vqa", "part.parquet")
+    for row, share in {"scratch": 4, "mae": 4, "ours": 2}.items():  # one of so many answers is wrong
+        for seed in (0, 1):
+            finished(workspace, f"{row}-{seed}", {"accuracy": 1 - 1 / share, "majority_accuracy": 0.5})
+            folder = workspace.local(f"runs/{row}-{seed}", "checkpoint")
+            folder.mkdir(parents=True)
+            right = [{"example_id": name, "kind": "k", "right": n % share > 0} for n, name in enumerate(names)]
+            write_records(folder, right)
+            tables.append(results(workspace, f"{row}-{seed}", row, seed))
+    pairs = pairs_of(workspace, pa.concat_tables(tables))
+    found = {(one["row"], one["other"]): one for one in pairs.to_pylist()}
+    assert found.keys() == {("mae", "scratch"), ("ours", "scratch"), ("ours", "mae")}
+    assert found["mae", "scratch"]["value"] == found["mae", "scratch"]["high"] == 0
+    assert found["ours", "mae"]["value"] == pytest.approx(-0.25)
+    assert found["ours", "mae"]["high"] < 0
+    shown = {one[2]: (one[3], one[4]) for one in shown_pairs(pairs)}
+    assert shown["mae − scratch"] == ("+0.0 (+0.0 to +0.0)", "")
+    assert shown["ours − mae"][1] == "mae"

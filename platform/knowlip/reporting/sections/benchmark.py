@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from knowlip.benchmark.pairing import shown_pairs
 from knowlip.benchmark.published import DOUBTS, OURS, TABLES, published
 from knowlip.benchmark.results import FIGURES, FLOORS, Cell, matrix
 from knowlip.reporting.elements import Element, Figure, Paragraph, Section, Table
@@ -15,7 +16,11 @@ from knowlip.workspace import Workspace
 
 __all__ = ["benchmark_section"]
 
-RESULTS_FILE = ("benchmark", "results.parquet")
+RESULTS_FILE, PAIRED_FILE = ("benchmark", "results.parquet"), ("benchmark", "paired.parquet")
+_PAIRED = (
+    "Paired differences, points; both rows answered the same examples, so the 95 % interval of what one is ahead is "
+    "narrower than those of the two. It resamples groups, and takes all seeds together."
+)
 _SHOWN = {
     "classification": ("top1", "top3"),
     "detection": ("map50",),
@@ -35,6 +40,9 @@ def benchmark_section(workspace: Workspace) -> Section | None:
     kinds = dict(zip(results["name"].to_pylist(), results["task"].to_pylist(), strict=True))
     cells = matrix(results)
     elements: list[Element] = [_ours(cells, kinds)]
+    if workspace.exists(*PAIRED_FILE):
+        lines = shown_pairs(workspace.read_table(*PAIRED_FILE))
+        elements += [Table(("task", "figure", "rows", "difference", "surely better"), lines, _PAIRED)] if lines else []
     drawn = _radar(cells)
     if drawn is not None:
         elements.append(drawn)

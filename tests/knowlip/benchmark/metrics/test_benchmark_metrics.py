@@ -18,6 +18,7 @@ from knowlip.benchmark.metrics import (
     classification_scores,
     detection_record,
     detection_scores,
+    differences,
     intervals,
     retrieval_scores,
     segmentation_record,
@@ -226,3 +227,26 @@ def test_an_interval_is_wider_where_examples_come_in_groups() -> None:
     assert alone.high - alone.low == pytest.approx(2 * 1.96 * np.sqrt(p * (1 - p) / 200), rel=0.25)
     assert together.high - together.low == pytest.approx(2 * 1.96 * np.sqrt(p * (1 - p) / 20), rel=0.3)
     assert intervals(grouped, answering_scores, seed=0) == intervals(grouped, answering_scores, seed=0)
+
+
+def test_what_is_hard_for_both_cancels_out_of_a_paired_difference() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.uniform(size=400)
+    answers = [
+        [
+            {"kind": "k", "right": bool(limit > h), "example_id": str(i), "group": str(i // 2)}
+            for i, h in enumerate(hard)
+        ]
+        for limit in (0.6, 0.5)
+    ]
+    found = differences(*answers, answering_scores)["accuracy"]
+    apart = np.mean(hard < 0.6) - np.mean(hard < 0.5)
+    assert found.value == pytest.approx(apart)
+    assert 0 < found.low < found.value < found.high
+    alone = intervals(answers[0], answering_scores)["accuracy"]
+    assert found.high - found.low < 0.8 * (alone.high - alone.low)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * np.sqrt(apart * (1 - apart) / 400), rel=0.3)
+    turned = differences(*answers[::-1], answering_scores)["accuracy"]
+    assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low))
+    with pytest.raises(ValueError, match="2 groups were answered by one of the two only"):
+        differences(answers[0][:-4], answers[1], answering_scores)
