@@ -88,9 +88,10 @@ def benchmark(settings: BenchmarkSettings) -> Summary:
             archive(workspace, scenes=settings.scenes, seed=settings.seed)
         checkpoints = {row: _checkpoint(settings, workspace, row) for row in settings.rows}
         seeds = range(settings.seed, settings.seed + settings.seeds)
+        cases = [_case(settings, workspace, name) for name in names]
         cells = [
-            Cell(_case(settings, workspace, name), row, checkpoint, seed)
-            for name in names
+            Cell(case, row, checkpoint, seed)
+            for case in cases
             for row, checkpoint in checkpoints.items()
             for seed in seeds
         ]
