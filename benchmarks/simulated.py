@@ -12,6 +12,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
 from record import record
 
 from jobs.benchmark import BenchmarkSettings, benchmark
@@ -22,7 +23,7 @@ ROWS = ("scratch", "mae", "ours")
 
 
 def main() -> None:
-    """Run the matrix and record its cells."""
+    """Run the matrix, and record what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, help="where the runs lie; a temporary folder by default")
     parser.add_argument("--seeds", type=int, default=3, help="runs a cell")
@@ -34,7 +35,11 @@ def main() -> None:
             BenchmarkSettings(workspace=root, rows=ROWS, seeds=given.seeds, tasks=tuple(given.tasks), preset="tiny")
         )
         print(summary.counts)
-        results = Workspace(root).read_table("benchmark", "results.parquet")
+        keep(Workspace(root).read_table("benchmark", "results.parquet"))
+
+
+def keep(results: pa.Table) -> None:
+    """Record the cells of `knowlip.records.RESULTS`."""
     kinds = {row["name"]: row for row in results.to_pylist()}
     for name, cells in matrix(results).items():
         for row, cell in cells.items():
