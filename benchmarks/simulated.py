@@ -46,7 +46,7 @@ def keep(results: pa.Table) -> None:
             others = [other.mean for label, other in cells.items() if label != row]
             detail = {
                 "figure": FIGURES[kinds[name]["task"]],
-                "seeds": cell.seeds,
+                "seeds": cell.runs,
                 "spread": 100 * cell.spread,
                 "held_out": kinds[name]["held_out"],
                 "floor": row in FLOORS.values(),

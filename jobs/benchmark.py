@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field, field_validator
 
 from jobs.benchmarking.matrix import ARTEFACT, Case, Cell, measured, publish
-from jobs.benchmarking.simulated import SIMULATED, archive, labelled, pretrained
+from jobs.benchmarking.rows import OWN, row_of
+from jobs.benchmarking.simulated import SIMULATED, archive, labelled
 from jobs.cluster import connected
 from jobs.command import Summary, run
 from jobs.report import ReportSettings, report
 from knowlip.benchmark.card import DatasetCard
-from knowlip.benchmark.splits import SplitChoice
+from knowlip.benchmark.splits import SplitChoice, in_turn
 from knowlip.errors import SettingsError
 from knowlip.manifest import Manifest, inputs_digest
-from knowlip.settings import JobSettings
+from knowlip.settings import JobSettings, read_yaml
 from knowlip.workspace import Workspace
 
 __all__ = ["BenchmarkSettings", "benchmark"]
-
-_OWN = ("scratch", "ours", "mae", "moco")
 
 
 class BenchmarkSettings(JobSettings):
@@ -41,7 +41,8 @@ class BenchmarkSettings(JobSettings):
     """Of the simulated archive's eleven tasks (classification_port, vqa …), or all."""
 
     rows: tuple[str, ...] = ("scratch", "ours")
-    """What is compared: scratch, ours, mae, moco, or NAME=START with START a folder, .safetensors file or timm:NAME."""
+    """What is compared: scratch, ours, mae, moco, NAME=runs/RUN/checkpoint, or NAME=START with START a folder,
+    .safetensors file or timm:NAME."""
 
     preset: Literal["tiny", "small", "base", "large"] = "tiny"
     """Size of the models that are pretrained on the simulated archive."""
@@ -51,6 +52,12 @@ class BenchmarkSettings(JobSettings):
 
     split: SplitChoice | None = None
     """Which frozen split of the workspace's data sets; without, the one of their column `split`."""
+
+    folds: int = Field(0, ge=0)
+    """Folds of the frozen split that are tested in turn, from the first on; 0 for the one of `split` alone."""
+
+    finetune: Path | None = None
+    """YAML file of jobs.finetune's settings for every cell; without, each task's demo."""
 
     scenes: int = Field(1, ge=1)
     """Simulated scenes of each kind."""
@@ -70,33 +77,35 @@ class BenchmarkSettings(JobSettings):
     @field_validator("rows")
     @classmethod
     def _known(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [row for row in rows if row not in _OWN and "=" not in row]
+        wrong = [row for row in rows if row not in OWN and "=" not in row]
         if wrong:
-            raise ValueError(f"{wrong[0]!r} is neither one of {', '.join(_OWN)} nor NAME=START")
+            raise ValueError(f"{wrong[0]!r} is neither one of {', '.join(OWN)} nor NAME=START")
         return rows
 
 
 def benchmark(settings: BenchmarkSettings) -> Summary:
     """Run the matrix, and write results and report."""
     started, workspace = time.monotonic(), settings.opened()
-    names = _names(settings)
+    names, tuned = _names(settings), read_yaml(settings.finetune) if settings.finetune else None
     if settings.dry_run:
-        cells = len(names) * len(settings.rows) * settings.seeds
+        cells = len(names) * len(settings.rows) * settings.seeds * max(1, settings.folds)
         return Summary("Would benchmark", {"tasks": ", ".join(names), "rows": ", ".join(settings.rows), "runs": cells})
     with workspace.lock(ARTEFACT), connected():
         if settings.data == ("simulated",):
             archive(workspace, scenes=settings.scenes, seed=settings.seed)
-        checkpoints = {row: _checkpoint(settings, workspace, row) for row in settings.rows}
+        preset = settings.preset if settings.data == ("simulated",) else None
+        rows = [row_of(text, workspace, checkpoint=settings.checkpoint, preset=preset) for text in settings.rows]
         seeds = range(settings.seed, settings.seed + settings.seeds)
         cases = [_case(settings, workspace, name) for name in names]
         cells = [
-            Cell(case, row, checkpoint, seed)
+            Cell(case, row, seed, split)
             for case in cases
-            for row, checkpoint in checkpoints.items()
+            for split in in_turn(settings.split, settings.folds)
             for seed in seeds
+            for row in rows
         ]
-        options = {"epochs": settings.epochs, "split": settings.split, "overwrite": settings.overwrite}
-        results = pa.concat_tables(measured(workspace, cells, concurrent=settings.concurrent, **options))
+        more = {"concurrent": settings.concurrent, "epochs": settings.epochs}
+        results = pa.concat_tables(measured(workspace, cells, tuned=tuned, overwrite=settings.overwrite, **more))
         figures = publish(workspace, results)
         report(ReportSettings(workspace=workspace.root, title="Benchmark", queries=()))
         inputs = inputs_digest(workspace, *(f"datasets/{data}" for data in sorted(set(results["data"].to_pylist()))))
@@ -114,14 +123,6 @@ def _names(settings: BenchmarkSettings) -> list[str]:
     if unknown:
         raise SettingsError(f"unknown task {unknown[0]!r}", where="--tasks", fix=f"use all, or {', '.join(SIMULATED)}")
     return list(SIMULATED) if "all" in settings.tasks else list(settings.tasks)
-
-
-def _checkpoint(settings: BenchmarkSettings, workspace: Workspace, row: str) -> str:
-    if settings.checkpoint and row not in ("mae", "moco"):
-        return settings.checkpoint
-    if settings.data == ("simulated",):
-        return pretrained(workspace, row, settings.preset)
-    return f"runs/{row if row in ('mae', 'moco') else 'pretrain'}/checkpoint"
 
 
 def _case(settings: BenchmarkSettings, workspace: Workspace, name: str) -> Case:

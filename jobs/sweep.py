@@ -17,11 +17,11 @@ from jobs.train.labelled import Labelled
 from jobs.train.settings import overlaid
 from jobs.train.sweeping import Parameter, SearchSettings, Sweep, drawn, run_trials
 from knowlip.benchmark.trials import trials_table
-from knowlip.errors import DataError, SettingsError
+from knowlip.errors import DataError
 from knowlip.manifest import Manifest
 from knowlip.reporting import render
 from knowlip.reporting.sections import sweep_section
-from knowlip.settings import JobSettings
+from knowlip.settings import JobSettings, read_yaml
 from knowlip.workspace import Workspace
 
 __all__ = ["SweepSettings", "sweep"]
@@ -81,11 +81,7 @@ def _plan(settings: SweepSettings) -> tuple[Sweep, Any]:
     Raises:
         SettingsError: A name or value of the space is none of jobs.finetune's.
     """
-    try:
-        values = yaml.safe_load(Path(settings.finetune).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingsError(f"cannot be read ({error})", where=settings.finetune, fix="give --finetune FILE") from error
-    base = overlaid(values, settings.changes)
+    base = overlaid(read_yaml(Path(settings.finetune)), settings.changes)
     task = DOWNSTREAM[base.get("task", "classification")].task
     name = settings.run or f"sweep-{task.name}"
     plan = Sweep(settings.workspace, name, base, settings.space, task.best_metric, task.higher_is_better)

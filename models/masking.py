@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,12 @@ from models.text import Tokenizer, TokenText
 __all__ = ["MaskedText", "key_words", "mask_text"]
 
 _NONE = (False,) * len(SUBTEXTS)
-_FUNCTION_WORDS = """
+_UNTELLING = """
 a an and are as at be been being by can could for from had has have he her his i in into is it its may
 might of on or our she should so some such than that the their them then there these they this those to
 was we were which while who will with would you your
 """
+_FUNCTION_WORDS = frozenset(_UNTELLING.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def key_words(words: Sequence[int], pieces: Sequence[int], tokenizer: Tokenizer)
     start = 0
     for stop in range(1, len(words) + 1):
         if stop == len(words) or words[stop] != words[start]:
-            if _is_key([tokenizer.piece(token) for token in pieces[start:stop]]):
+            if _is_key(tuple(tokenizer.piece(token) for token in pieces[start:stop])):
                 ranges.append((start, stop))
             start = stop
     return ranges
@@ -90,9 +92,10 @@ def mask_text(
     return MaskedText([*ids, tokenizer.sep], targets, kinds)
 
 
-def _is_key(pieces: Sequence[str]) -> bool:
+@lru_cache(1 << 16)  # a corpus has few words, and each is asked about in every epoch
+def _is_key(pieces: tuple[str, ...]) -> bool:
     word = "".join(piece.removeprefix("##") for piece in pieces)
-    return word.isalnum() and word not in _FUNCTION_WORDS.split()
+    return word.isalnum() and word not in _FUNCTION_WORDS
 
 
 def _whole_subtexts(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from jobs.benchmarking.rows import Row
 from jobs.benchmarking.simulated import demo_config
 from jobs.finetune import FinetuneSettings, finetune
 from jobs.train.settings import overlaid
@@ -46,15 +47,21 @@ class Cell:
 
     Attributes:
         case: The task.
-        row: What is compared: ``scratch``, a pretrained model's name, or NAME=START.
-        checkpoint: The model; only its architecture where the row starts elsewhere.
+        row: What is compared.
         seed: Of the run.
+        split: Which frozen split; None for the one of the column ``split``.
     """
 
     case: Case
-    row: str
-    checkpoint: str
+    row: Row
     seed: int
+    split: SplitChoice | None = None
+
+    @property
+    def run(self) -> str:
+        """Name of the run."""
+        fold = f"-{self.split.scheme}-{self.split.fold}" if self.split else ""
+        return f"benchmark-{self.case.name}-{self.row.name}-{self.seed}{fold}"
 
 
 def measured(
@@ -63,28 +70,30 @@ def measured(
     *,
     concurrent: int,
     epochs: int,
-    split: SplitChoice | None,
+    tuned: Mapping[str, Any] | None,
     overwrite: bool,
 ) -> list[pa.Table]:
     """Fine-tune each cell, or read what was finished before; return rows of `knowlip.records.RESULTS` for each.
 
-    A small run is mostly its workers' start, so several at a time are done sooner; each is told its share of the cores.
+    A small run is mostly its workers' start, so several at a time are done sooner; each is told its share of the cores,
+    and of a GPU.
 
     Args:
         workspace: Where the data sets lie.
         cells: What is to be run.
         concurrent: How many at a time.
         epochs: Passes over the training split; 0 for each task's own.
-        split: Which frozen split; None for the one of the column ``split``.
+        tuned: Settings of `jobs.finetune` for every cell; None takes each task's demo.
         overwrite: Do runs anew that were made with other settings.
     """
     # The last epoch counts: nothing is chosen by the figures that are reported.
     common: dict[str, Any] = {"train": {"keep": "last", "evaluate_every": 1000, "save_every": 1000}}
-    common |= {"scaling": {"workers": 1, "threads": max(1, (os.cpu_count() or 1) // concurrent)}}
+    threads = max(1, (os.cpu_count() or 1) // concurrent)
+    common |= {"scaling": {"workers": 1, "threads": threads, "gpus_per_worker": 1 / concurrent}}
     common |= {"epochs": epochs} if epochs else {}
     pool = ThreadPoolExecutor(concurrent, thread_name_prefix="cell")
     try:
-        runs = [pool.submit(_measure, workspace, cell, common, split, overwrite=overwrite) for cell in cells]
+        runs = [pool.submit(_measure, workspace, cell, common, tuned, overwrite=overwrite) for cell in cells]
         return [run.result() for run in runs]
     except Exception:
         pool.shutdown(cancel_futures=True)  # what runs already ends, and need not be done again
@@ -94,18 +103,15 @@ def measured(
 
 
 def _measure(
-    workspace: Workspace, cell: Cell, common: Mapping[str, Any], split: SplitChoice | None, *, overwrite: bool
+    workspace: Workspace, cell: Cell, common: Mapping[str, Any], tuned: Mapping[str, Any] | None, *, overwrite: bool
 ) -> pa.Table:
-    case, (title, _, start) = cell.case, cell.row.partition("=")
-    changes = overlaid(common, {"train": {"seed": cell.seed}})
-    if start or title == "scratch":
-        changes["tuning"] = {"start": start or "scratch"}
-    values = overlaid(demo_config(f"finetune-{case.task}"), changes)
-    name = f"benchmark-{case.name}-{title}-{cell.seed}"
-    given = {"data": case.data, "run": name, "checkpoint": cell.checkpoint, "workspace": workspace.root}
-    finetune(FinetuneSettings(**values, **given, split=split, overwrite=overwrite))
-    known = {"name": case.name, "task": case.task, "data": case.data, "row": title, "seed": cell.seed}
-    return results_of_run(workspace, name, **known, floors=DatasetCard.read(workspace, case.data).floors)
+    case, row = cell.case, cell.row
+    changes = overlaid(common, {"train": {"seed": cell.seed}, "tuning": {"start": row.start}})
+    values = overlaid(tuned or demo_config(f"finetune-{case.task}"), {**changes, "task": case.task})
+    given = {"data": case.data, "run": cell.run, "checkpoint": row.checkpoint, "workspace": workspace.root}
+    finetune(FinetuneSettings(**values, **given, split=cell.split, overwrite=overwrite))
+    known = {"name": case.name, "task": case.task, "data": case.data, "row": row.name, "seed": cell.seed}
+    return results_of_run(workspace, cell.run, **known, floors=DatasetCard.read(workspace, case.data).floors)
 
 
 def publish(workspace: Workspace, results: pa.Table) -> dict[str, dict[str, Figure]]:

@@ -290,6 +290,7 @@ RESULTS = pa.schema(
         _field("data", pa.string(), "data set", nullable=False),
         _field("row", pa.string(), "what was compared: ours, scratch, mae, a floor …", nullable=False),
         _field("seed", pa.int64(), "of the run; null for floors"),
+        _field("fold", pa.int64(), "that was tested; null where no frozen split was chosen"),
         _field("run", pa.string(), "its name below runs/; null for floors"),
         _field("metric", pa.string(), "figure, as knowlip.benchmark.metrics calls it", nullable=False),
         _field("value", pa.float64(), "share, 0 to 1 (CIDEr up to 10)", nullable=False),
@@ -316,7 +317,7 @@ PAIRED = pa.schema(
         _field("task", pa.string(), "kind of task", nullable=False),
         _field("row", pa.string(), "what was compared", nullable=False),
         _field("other", pa.string(), "with what", nullable=False),
-        _field("value", pa.float64(), "the row's figure less the other's, over all seeds", nullable=False),
+        _field("value", pa.float64(), "the row's figure less the other's, over all seeds and folds", nullable=False),
         _field("low", pa.float64(), "where its paired 95 % bootstrap interval begins", nullable=False),
         _field("high", pa.float64(), "where it ends", nullable=False),
     ]

@@ -23,7 +23,7 @@ from knowlip.errors import SettingsError
 from knowlip.manifest import digest
 from knowlip.workspace import Workspace
 
-__all__ = ["JobSettings", "Section", "read_settings"]
+__all__ = ["JobSettings", "Section", "read_settings", "read_yaml"]
 
 
 _TESTS_DATA = "knowlip_data"
@@ -124,7 +124,7 @@ def read_settings(kind: type[SettingsT], argv: Sequence[str], *, prog: str) -> S
         SettingsError: A setting is unknown or out of range: one line naming the field, the value and what is allowed.
     """
     argv, config = _take_config(list(argv))
-    values = _read_yaml(config) if config else {}
+    values = read_yaml(config) if config else {}
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
             kind, cli_prog_name=prog, cli_parse_args=_spell_out(argv, kind.short_flags)
@@ -158,7 +158,12 @@ def _take_config(argv: list[str]) -> tuple[list[str], Path | None]:
     return argv, None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the settings that a YAML file holds.
+
+    Raises:
+        SettingsError: It cannot be read, or holds no mapping.
+    """
     try:
         values = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:

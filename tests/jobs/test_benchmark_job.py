@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from jobs.benchmark import BenchmarkSettings, benchmark
+from jobs.benchmarking.rows import Row, row_of
 from jobs.benchmarking.simulated import SIMULATED
 from jobs.dataset import DatasetSettings, dataset
 from knowlip.benchmark.splits import SplitChoice
@@ -22,6 +25,7 @@ def test_a_dry_run_counts_the_cells(workspace_root: str) -> None:
     assert not Path(workspace_root).exists()
     named = settings.model_copy(update={"data": ("chips", "boats")})
     assert benchmark(named).counts["tasks"] == "chips, boats"
+    assert benchmark(named.model_copy(update={"folds": 5})).counts["runs"] == 2 * 3 * 2 * 5
 
 
 def test_what_is_unknown_is_one_line(workspace_root: str) -> None:
@@ -29,6 +33,20 @@ def test_what_is_unknown_is_one_line(workspace_root: str) -> None:
         benchmark(BenchmarkSettings(workspace=workspace_root, tasks=("classification_moon",)))
     with pytest.raises(SettingsError, match="'moco4' is neither one of scratch, ours, mae, moco nor NAME=START"):
         read_settings(BenchmarkSettings, ["--rows", "moco4"], prog="jobs.benchmark")
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml.*cannot be read"):
+        benchmark(BenchmarkSettings(workspace=workspace_root, finetune=Path("nowhere.yaml")))
+
+
+def test_a_row_is_named_after_a_run_or_a_start(workspace_root: str) -> None:
+    workspace, how = Workspace(workspace_root), {"checkpoint": "", "preset": None}
+    assert row_of("itc=runs/itc/checkpoint", workspace, **how) == Row("itc", "runs/itc/checkpoint")
+    assert row_of("mae", workspace, **how) == Row("mae", "runs/mae/checkpoint")
+    assert row_of("ours", workspace, **how) == Row("ours", "runs/pretrain/checkpoint")
+    assert row_of("scratch", workspace, **how) == Row("scratch", "runs/pretrain/checkpoint", "scratch")
+    given = {"checkpoint": "elsewhere", "preset": None}
+    assert row_of("dino=timm:vit_small_patch16_224.dino", workspace, **given) == Row(
+        "dino", "elsewhere", "timm:vit_small_patch16_224.dino"
+    )
 
 
 @pytest.mark.slow
@@ -52,6 +70,36 @@ def test_rows_on_a_published_set(workspace_root: str, tmp_path: Path, tiny_check
     assert "91.1" in page
     again = benchmark(settings)  # finished runs are only read
     assert again.counts == summary.counts
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_rows_over_folds(workspace_root: str, tmp_path: Path, tiny_checkpoint: Path, ray_cluster: None) -> None:
+    workspace, common = Workspace(workspace_root), {"workspace": workspace_root}
+    root = class_folders(tmp_path / "set", classes=("A220", "A330"), each=16)
+    dataset(DatasetSettings(source=str(root), layout="class-folders", name="chips", folds=2, **common))
+    shutil.copytree(tiny_checkpoint, workspace.local("runs", "itc", "checkpoint"))
+    own = tmp_path / "own.yaml"
+    own.write_text("task: classification\nepochs: 1\ntuning: {fit: pad}\ntrain: {batch_size: 8}\n", encoding="utf-8")
+    settings = BenchmarkSettings(
+        data=("chips",),
+        rows=("scratch", "itc=runs/itc/checkpoint"),
+        checkpoint=str(tiny_checkpoint),
+        split=SplitChoice(val_share=0.0),
+        folds=2,
+        finetune=own,
+        **common,
+    )
+    assert "±" in benchmark(settings).counts["chips"]
+    results = [one for one in workspace.read_table("benchmark", "results.parquet").to_pylist() if one["run"]]
+    assert {(one["row"], one["fold"]) for one in results} == {
+        (row, fold) for row in ("scratch", "itc") for fold in (0, 1)
+    }
+    assert all(json.loads(one["settings"])["tuning"]["fit"] == "pad" for one in results)
+    held = {one["fold"]: one["held_out"] for one in results}
+    assert sum(held.values()) == len(workspace.read_table("datasets/chips", columns=["example_id"]))
+    (pair,) = workspace.read_table("benchmark", "paired.parquet").to_pylist()
+    assert (pair["row"], pair["other"]) == ("itc", "scratch")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Rows of the benchmark against one another: paired differences on the same held-out examples, over all seeds."""
+"""Rows of the benchmark against one another: paired differences on the same held-out examples, over seeds and folds."""
 
 from __future__ import annotations
 

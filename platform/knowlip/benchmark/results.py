@@ -41,22 +41,22 @@ class Cell:
     """A task's figure for one row.
 
     Attributes:
-        mean: Over seeds.
-        spread: Standard deviation over seeds; 0 for one.
-        seeds: How many.
-        interval: Bootstrap interval of one seed's figure; none for several seeds, or a floor.
+        mean: Over runs: seeds and folds.
+        spread: Standard deviation over runs; 0 for one.
+        runs: How many.
+        interval: Bootstrap interval of one run's figure; none for several runs, or a floor.
         beaten: The name of a floor that is not beaten; empty where all are, or the cell is one.
     """
 
     mean: float
     spread: float
-    seeds: int
+    runs: int
     interval: Interval | None = None
     beaten: str = ""
 
     def __str__(self) -> str:
-        """Write per cent, with the spread over seeds or one's interval, and a mark where a floor is not beaten."""
-        spread = f" ± {100 * self.spread:.1f}" if self.seeds > 1 else ""
+        """Write per cent, with the spread over runs or one's interval, and a mark where a floor is not beaten."""
+        spread = f" ± {100 * self.spread:.1f}" if self.runs > 1 else ""
         if self.interval is not None:
             spread = f" ({100 * self.interval.low:.1f} to {100 * self.interval.high:.1f})"
         return f"{100 * self.mean:.1f}{spread}{' ▼' if self.beaten else ''}"
@@ -88,6 +88,7 @@ def results_of_run(
         "name": name,
         "task": task,
         "data": data,
+        "fold": (manifest.settings.get("split") or {}).get("fold"),
         "held_out": manifest.counts.get("test", manifest.counts.get("val")),
         "examples": manifest.inputs.get(f"datasets/{data}"),
         "split": manifest.inputs.get("split"),
@@ -130,7 +131,7 @@ def matrix(results: pa.Table, *, figure: Mapping[str, str] = FIGURES) -> dict[st
     found: dict[str, dict[str, list[Interval]]] = defaultdict(lambda: defaultdict(list))
     seen: set[tuple[Any, ...]] = set()
     for one in results.to_pylist():
-        key = (one["name"], one["row"], one["seed"])
+        key = (one["name"], one["row"], one["seed"], one.get("fold"))
         if one["metric"] == figure[one["task"]] and key not in seen:
             seen.add(key)
             low, high = (one["value"] if one[edge] is None else one[edge] for edge in ("low", "high"))
@@ -147,7 +148,7 @@ def _cells(rows: Mapping[str, Sequence[Interval]]) -> dict[str, Cell]:
         cells[row] = Cell(
             mean=mean,
             spread=statistics.stdev(values) if len(values) > 1 else 0.0,
-            seeds=len(values),
+            runs=len(values),
             interval=found[0] if len(found) == 1 and found[0].low < found[0].high else None,
             beaten="" if row in floors else next((floor for floor, value in floors.items() if value >= mean), ""),
         )
@@ -170,7 +171,9 @@ def markdown(cells: Mapping[str, Mapping[str, Cell]], tasks: Mapping[str, str]) 
             "—" if row not in held else f"**{held[row]}**" if held[row].mean == best else str(held[row]) for row in rows
         ]
         lines.append(f"| {name} | {FIGURES[tasks[name]]} | {' | '.join(shown)} |")
-    note = "Per cent; ± over seeds, or the 95 % bootstrap interval of one; ▼ does not beat what needs no image."
+    note = (
+        "Per cent; ± over seeds and folds, or one run's 95 % bootstrap interval; ▼ does not beat what needs no image."
+    )
     return "\n".join([*lines, "", note, ""])
 
 

@@ -25,7 +25,18 @@ from knowlip.errors import DataError
 from knowlip.settings import Section
 from knowlip.workspace import Workspace
 
-__all__ = ["SCHEMES", "FrozenSplit", "Member", "Scheme", "SplitChoice", "deal", "derived", "read_split", "write_split"]
+__all__ = [
+    "SCHEMES",
+    "FrozenSplit",
+    "Member",
+    "Scheme",
+    "SplitChoice",
+    "deal",
+    "derived",
+    "in_turn",
+    "read_split",
+    "write_split",
+]
 
 Scheme = Literal["random", "grouped", "published"]
 SCHEMES: tuple[Scheme, ...] = ("random", "grouped", "published")
@@ -179,6 +190,12 @@ def write_split(workspace: Workspace, artefact: str, scheme: str, data: bytes) -
     """Publish a split's file beside the data set and return its SHA-256."""
     workspace.write_bytes(data, artefact, FOLDER, f"{scheme}.json")
     return hashlib.sha256(data).hexdigest()
+
+
+def in_turn(choice: SplitChoice | None, folds: int) -> list[SplitChoice | None]:
+    """Return the same choice with each of the first folds tested in turn; of none, the choice as it is."""
+    chosen = choice or SplitChoice()
+    return [chosen.model_copy(update={"fold": fold}) for fold in range(folds)] or [choice]
 
 
 def derived(split: FrozenSplit, owners: Mapping[str, str]) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 import pytest
 
@@ -15,12 +17,15 @@ from knowlip.records import EXAMPLES, RESULTS
 from knowlip.workspace import Workspace
 
 
-def finished(workspace: Workspace, run: str, figures: dict[str, float], data: str = "vqa") -> None:
+def finished(
+    workspace: Workspace, run: str, figures: dict[str, float], data: str = "vqa", fold: int | None = None
+) -> None:
     """Write a run as jobs.finetune leaves it."""
     figured = {metric: Interval(value, value - 0.1, value + 0.1) for metric, value in figures.items()}
     write_figures(workspace, f"runs/{run}", figured)
     inputs = {f"datasets/{data}": "d1", "checkpoint": "c1", "split": "s1"}
-    manifest = Manifest(artefact=f"runs/{run}", job="jobs.finetune", settings={"epochs": 2}, inputs=inputs)
+    settings: dict[str, Any] = {"epochs": 2} if fold is None else {"epochs": 2, "split": {"fold": fold}}
+    manifest = Manifest(artefact=f"runs/{run}", job="jobs.finetune", settings=settings, inputs=inputs)
     manifest.model_copy(update={"counts": {"val": 40}, "seconds": 12.5}).write(workspace)
 
 
@@ -61,7 +66,7 @@ def test_a_table_marks_what_floors_are_not_beaten(workspace_root: str) -> None:
             tables.append(results(workspace, f"{row}-{seed}", row, seed))
     cells = matrix(pa.concat_tables(tables))["answers"]
     assert cells["ours"].mean == pytest.approx(0.85)
-    assert cells["ours"].seeds == 2
+    assert cells["ours"].runs == 2
     assert cells["ours"].beaten == ""
     assert cells["scratch"].beaten == "most frequent"
     assert cells["most frequent"].beaten == ""
@@ -69,6 +74,16 @@ def test_a_table_marks_what_floors_are_not_beaten(workspace_root: str) -> None:
     text = markdown({"answers": cells}, {"answers": "vqa"})
     assert "| task | figure | scratch | ours | most frequent |" in text
     assert "| answers | accuracy | 55.0 ± 7.1 ▼ | **85.0 ± 7.1** | 55.0 |" in text
+
+
+def test_folds_are_runs_of_one_row(workspace_root: str) -> None:
+    workspace, tables = Workspace(workspace_root), []
+    for fold, value in enumerate((0.5, 0.7)):
+        finished(workspace, f"ours-{fold}", {"accuracy": value, "majority_accuracy": 0.2 + fold / 10}, fold=fold)
+        tables.append(results(workspace, f"ours-{fold}", "ours"))
+    cells = matrix(pa.concat_tables(tables))["answers"]
+    assert (cells["ours"].runs, cells["ours"].mean) == (2, pytest.approx(0.6))
+    assert cells["most frequent"].mean == pytest.approx(0.25)
 
 
 def test_rows_are_compared_on_the_same_examples_over_all_seeds(workspace_root: str) -> None:

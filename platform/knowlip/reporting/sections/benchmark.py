@@ -19,7 +19,7 @@ __all__ = ["benchmark_section"]
 RESULTS_FILE, PAIRED_FILE = ("benchmark", "results.parquet"), ("benchmark", "paired.parquet")
 _PAIRED = (
     "Paired differences, points; both rows answered the same examples, so the 95 % interval of what one is ahead is "
-    "narrower than those of the two. It resamples groups, and takes all seeds together."
+    "narrower than those of the two. It resamples groups, and takes all seeds and folds together."
 )
 _SHOWN = {
     "classification": ("top1", "top3"),
@@ -59,8 +59,8 @@ def _ours(cells: Mapping[str, Mapping[str, Cell]], kinds: Mapping[str, str]) -> 
         for name, held in cells.items()
     ]
     caption = (
-        "Held-out figures, per cent; ± over seeds, or the 95 % interval of one; ▼ does not beat what can be answered "
-        "without the image."
+        "Held-out figures, per cent; ± over seeds and folds, or the 95 % interval of one run; ▼ does not beat what "
+        "can be answered without the image."
     )
     return Table(("task", "figure", *rows), body, caption)
 
