@@ -20,14 +20,13 @@ from jobs.benchmarking.matrix import Case, Cell, measured, publish
 from jobs.benchmarking.rows import Row
 from jobs.cluster import connected
 from jobs.pretrain import PretrainSettings, pretrain
-from knowlip.benchmark.splits import SplitChoice
+from knowlip.benchmark.splits import Scheme, SplitChoice, in_turn
 from knowlip.workspace import Workspace
 
-__all__ = ["PIXELS", "cells", "fine_tuned", "prepare", "pretrained"]
+__all__ = ["NAME", "PIXELS", "cells", "fine_tuned", "prepare", "pretrained"]
 
 PIXELS = 128
 """Side of the input, pixels of 1 m."""
-FOLDS = 5
 NAME = "sar_acd"
 
 _MODEL: dict[str, Any] = {
@@ -74,11 +73,19 @@ def prepare(workspace: Workspace, data: Path) -> None:
     dataset(DatasetSettings(source=str(data / NAME), layout="class-folders", name=NAME, **root))
 
 
-def pretrained(workspace: Workspace, epochs: int, *, precision: str, concurrent: int) -> list[Row]:
-    """Pretrain every row, some at a time, and return them with the one from scratch."""
+def pretrained(workspace: Workspace, preset: str, epochs: int, *, precision: str, concurrent: int) -> list[Row]:
+    """Pretrain every row, some at a time, and return them with the one from scratch.
+
+    Args:
+        workspace: Of `prepare`.
+        preset: Size of the model.
+        epochs: Passes over the corpus.
+        precision: As `jobs.pretrain --scaling.precision`.
+        concurrent: Rows at a time, which share a GPU where there is one.
+    """
     common: dict[str, Any] = {
         "workspace": workspace.root,
-        "preset": "small",
+        "preset": preset,
         "tokenizer": {"source": "corpus", "vocab_size": 4000},
         "optimisation": _DESCENT,
         "train": {"batch_size": 128, "evaluate_every": 1000, "save_every": 1000},
@@ -101,10 +108,10 @@ def pretrained(workspace: Workspace, epochs: int, *, precision: str, concurrent:
     return [Row("scratch", "runs/ours/checkpoint", "scratch"), *rows]
 
 
-def cells(rows: list[Row], scheme: str = "grouped") -> list[Cell]:
-    """Return the cells of all folds, fold by fold."""
-    case = Case(f"{NAME}_{scheme}", "classification", NAME)
-    splits = [SplitChoice(scheme=scheme, fold=fold, val_share=0.0) for fold in range(FOLDS)]
+def cells(rows: list[Row], scheme: Scheme, folds: int) -> list[Cell]:
+    """Return the cells of the first folds, fold by fold."""
+    case = Case(scheme, "classification", NAME)
+    splits = in_turn(SplitChoice(scheme=scheme, val_share=0.0), folds)
     return [Cell(case, row, 0, split) for split in splits for row in rows]
 
 

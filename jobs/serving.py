@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import get_type_hints
 import httpx
 from ray import serve
 
+from knowlip.archive.keys import environment_keys
 from knowlip.errors import KnowlipError
 from knowlip.workspace import Workspace
 
@@ -20,7 +20,6 @@ __all__ = ["served"]
 
 # An import string, as `serve run` takes it: jobs never depend on the applications.
 APPLICATION = "serve_apps.archive:app"
-KEYS = "KNOWLIP_API_KEYS"
 
 
 @contextmanager
@@ -59,7 +58,7 @@ def served(workspace: Workspace, *, timeout_s: float = 180) -> Iterator[httpx.Cl
 
 
 def _key() -> dict[str, str]:
-    keys = [key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
+    keys = environment_keys()
     return {"X-API-Key": keys[0]} if keys else {}
 
 

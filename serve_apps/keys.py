@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from knowlip.archive.keys import ENVIRONMENT, environment_keys
 from knowlip.errors import SettingsError
 
 __all__ = ["Keys", "Rate", "read_keys"]
 
-ENVIRONMENT = "KNOWLIP_API_KEYS"
 _HASH = re.compile(r"[0-9a-f]{64}")
 _SHORTEST = 16
 
@@ -49,7 +48,7 @@ def read_keys(file: str | None) -> Keys:
     Raises:
         SettingsError: A key is too short, or the file does not hold hashes.
     """
-    given = [key.strip() for key in os.environ.get(ENVIRONMENT, "").split(",") if key.strip()]
+    given = environment_keys()
     if any(len(key) < _SHORTEST for key in given):
         raise SettingsError(f"holds a key of less than {_SHORTEST} characters", where=ENVIRONMENT, fix="make it longer")
     return Keys(tuple(dict.fromkeys([hashlib.sha256(key.encode()).hexdigest() for key in given] + _hashes(file))))

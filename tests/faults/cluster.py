@@ -35,10 +35,11 @@ class ThreeNodes:
     lost: list[str] = field(default_factory=list)
 
     def kill_worker(self) -> None:
-        """Kill a busy worker process, wherever it runs."""
+        """Kill a busy worker process, wherever it runs; of those that train, one that holds the model."""
         busy = self._until(lambda: [one for one in self._processes() if _is_busy(one)], "a busy worker")
-        self.lost.append(busy[0].cmdline()[0])
-        busy[0].kill()
+        chosen = min(busy, key=lambda one: not _name(one).startswith("ray::RayTrainWorker"))
+        self.lost.append(_name(chosen))
+        chosen.kill()
 
     def kill_node(self) -> None:
         """Take a node away with all that runs on it, and bring a fresh one."""
