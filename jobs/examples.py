@@ -17,9 +17,9 @@ from pydantic import Field
 from jobs.cluster import connected
 from jobs.command import Summary, run
 from jobs.units import finished, unit_file, units_of_work
-from knowlip.benchmark import SceneTruth, content_of, examples_of, read_truth, shuffled
 from knowlip.benchmark.card import describe
-from knowlip.benchmark.datasets import ANNOTATED, annotated
+from knowlip.benchmark.content import SceneTruth, read_truth
+from knowlip.benchmark.datasets import ANNOTATED, annotated, content_of, examples_of, shuffled
 from knowlip.captioning.facts import COLUMNS
 from knowlip.errors import DataError
 from knowlip.manifest import Manifest, inputs_digest

@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.captioning.features import TokenCounts
-from knowlip.benchmark import SceneTruth, content_of, read_truth, templated
+from knowlip.benchmark.content import SceneTruth, read_truth
+from knowlip.benchmark.datasets import content_of
+from knowlip.benchmark.templated import templated
 from knowlip.captioning.facts import COLUMNS
 from knowlip.captioning.textgroups import CaptionTexts, read_replies
 from knowlip.captioning.textstats import Texts, figures

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowlip.benchmark import normalise, same
+from knowlip.benchmark.answers import normalise, same
 
 
 @pytest.mark.parametrize(

@@ -10,20 +10,10 @@ import pytest
 import rasterio
 from affine import Affine
 
-from knowlip.benchmark import (
-    KINDS,
-    Content,
-    annotated,
-    captions,
-    classification,
-    content_of,
-    examples_of,
-    from_annotations,
-    from_truth,
-    questions,
-    read_truth,
-    same,
-)
+from knowlip.benchmark.answers import same
+from knowlip.benchmark.content import Content, from_annotations, from_truth, read_truth
+from knowlip.benchmark.datasets import annotated, content_of, examples_of
+from knowlip.benchmark.sft import KINDS, captions, classification, questions
 from knowlip.errors import DataError
 from knowlip.tiling.encoding import decode_png
 from knowlip.workspace import Workspace

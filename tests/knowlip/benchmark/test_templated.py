@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from knowlip.benchmark import Content, templated
+from knowlip.benchmark.content import Content
+from knowlip.benchmark.templated import templated
 
 
 def content(*targets: tuple[str, int], landform: str = "water") -> Content:
