@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ import shapely.geometry
 
 from knowlip.records import SUBTEXTS, TILES
 
-__all__ = ["CARRIED", "INDEXED", "Entry", "Hit", "entry_schema"]
+__all__ = ["CARRIED", "INDEXED", "READ", "Entry", "Hit", "entry_schema", "packed", "table_schema"]
 
 CARRIED = (
     "tile_id",
@@ -41,12 +42,15 @@ CARRIED = (
 INDEXED = ("tile_id", "parent_id", "xmin", "xmax", "ymin", "ymax", "gsd_m", "time", "scale", "sensor", "polarisation")
 """Columns with an index of their own, because filters and look-ups read them."""
 
+READ = ("geometry", "shown")
+"""Columns of the index's table that an answer is made from."""
+
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _FACTS = tuple(name for name in CARRIED if name not in {"tile_id", "geometry"})
 
 
 def entry_schema(width: int) -> pa.Schema:
-    """Return the schema of the index's table.
+    """Return the schema of what is put into the index: one row a tile.
 
     Args:
         width: Width of the embeddings.
@@ -62,6 +66,39 @@ def entry_schema(width: int) -> pa.Schema:
             pa.field("vector", pa.list_(pa.float32(), width), nullable=False),
         ]
     )
+
+
+def table_schema(width: int) -> pa.Schema:
+    """Return the schema of the index's table: what is filtered on, and in ``shown`` all that an answer shows, as JSON.
+
+    Each column of a row that is found costs a read of its own, wherever in the file it lies: one column is as quick as
+    a filter's result, forty took as long as the search itself.
+
+    Args:
+        width: Width of the embeddings.
+    """
+    whole = entry_schema(width)
+    kept = (*INDEXED, "geometry", "file", "revision", "vector")
+    return pa.schema([*[whole.field(name) for name in kept], pa.field("shown", pa.string(), nullable=False)])
+
+
+def packed(rows: pa.Table) -> pa.Table:
+    """Return rows of `entry_schema` as those of `table_schema`."""
+    shown = [json.dumps(_shown(row)) for row in rows.drop_columns(["geometry", "vector", "revision"]).to_pylist()]
+    kept = table_schema(rows.schema.field("vector").type.list_size)
+    table = rows.append_column("shown", pa.array(shown, pa.string()))
+    return table.select(kept.names).cast(kept)
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "tile_id": row["tile_id"],
+        "bounds": [row[edge] for edge in _EDGES],
+        "facts": {name: _jsonable(row[name]) for name in _FACTS},
+        "texts": {name: row[name] for name in SUBTEXTS if row[name]},
+        "file": row["file"],
+        "row": row["row"],
+    }
 
 
 @dataclass(frozen=True)
@@ -88,17 +125,12 @@ class Entry:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Entry:
-        """Make an entry of a row of the index."""
-        west, south, east, north = (row[edge] for edge in _EDGES)
-        return cls(
-            tile_id=row["tile_id"],
-            footprint=row["geometry"],
-            bounds=(west, south, east, north),
-            facts={name: row[name] for name in _FACTS},
-            texts={name: row[name] for name in SUBTEXTS if row[name]},
-            file=row["file"],
-            row=row["row"],
-        )
+        """Make an entry of the columns `READ` of a row of the index's table."""
+        shown = json.loads(row["shown"])
+        facts = shown["facts"]
+        if facts["time"]:
+            facts["time"] = datetime.fromisoformat(facts["time"])
+        return cls(footprint=row["geometry"], **{**shown, "bounds": tuple(shown["bounds"])})
 
     @property
     def text(self) -> str:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from lancedb.index import Bitmap, BTree, HnswSq
 
-from knowlip.archive.entry import INDEXED, Entry, Hit, entry_schema
+from knowlip.archive.entry import INDEXED, READ, Entry, Hit, packed, table_schema
 from knowlip.archive.filters import Filters
 from knowlip.archive.holdings import Holdings
 from knowlip.archive.versions import Version
@@ -32,7 +32,6 @@ _MOST_WITHIN = 10_000
 """So many tiles within a polygon's bounds are looked at when there is no query to order them by."""
 _FEW_VALUES = frozenset({"scale", "sensor", "polarisation"})
 _STALE_AFTER = timedelta(seconds=5)
-_HIDDEN = frozenset({"vector", "revision"})
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -67,13 +66,21 @@ class Archive:
         workspace: Where it lies.
         version: Which one.
         table: Its open LanceDB table.
+
+    Raises:
+        WorkspaceError: An earlier version of this code made the table.
     """
 
     def __init__(self, workspace: Workspace, version: Version, table: Any) -> None:
         self.workspace = workspace
         self.version = version
         self._table = table
-        self._columns = [name for name in table.schema.names if name not in _HIDDEN]
+        if missing := set(table_schema(version.width).names) - set(table.schema.names):
+            raise WorkspaceError(
+                f"was made by an earlier version (it has no column {min(missing)!r})",
+                where=workspace.uri(version.folder),
+                fix="delete it and run the index job again",
+            )
 
     @classmethod
     def open(cls, workspace: Workspace, *, checkpoint: str | None = None, version: Version | None = None) -> Self:
@@ -94,8 +101,10 @@ class Archive:
     @classmethod
     def of_version(cls, workspace: Workspace, version: Version) -> Self:
         """Open or begin the index of a version, whether or not it is the current one; for the job that fills it."""
-        table = _connect(workspace, version).create_table(_TABLE, schema=entry_schema(version.width), exist_ok=True)
-        return cls(workspace, version, table)
+        database = _connect(workspace, version)
+        if _TABLE in database.list_tables().tables:
+            return cls(workspace, version, database.open_table(_TABLE))
+        return cls(workspace, version, database.create_table(_TABLE, schema=table_schema(version.width)))
 
     def __len__(self) -> int:
         """Return the number of tiles."""
@@ -149,7 +158,7 @@ class Archive:
             offset: How many to leave out first.
         """
         filters = filters or Filters()
-        found = self._table.search().select(self._columns)
+        found = self._table.search().select(list(READ))
         if where := filters.where():
             found = found.where(where)
         if filters.polygon is None:
@@ -197,7 +206,7 @@ class Archive:
     def add(self, rows: pa.Table) -> None:
         """Insert rows of `entry_schema`, or replace those with the same ``tile_id``; all of them or none."""
         self._table.merge_insert("tile_id").when_matched_update_all().when_not_matched_insert_all().execute(
-            rows.select(self._table.schema.names).cast(self._table.schema)
+            packed(rows).select(self._table.schema.names).cast(self._table.schema)
         )
 
     def remove_files(self, files: Sequence[str]) -> None:
@@ -229,7 +238,7 @@ class Archive:
     def _nearest(
         self, query: npt.NDArray[np.float32], limit: int, where: str | None, exact: bool
     ) -> list[dict[str, Any]]:
-        found = self._table.search(query).distance_type("cosine").select([*self._columns, "_distance"]).limit(limit)
+        found = self._table.search(query).distance_type("cosine").select([*READ, "_distance"]).limit(limit)
         if where:
             found = found.where(where, prefilter=True)
         found = found.bypass_vector_index() if exact else found.ef(max(10 * limit, 200)).refine_factor(4)
@@ -237,7 +246,7 @@ class Archive:
         return rows
 
     def _rows(self, where: str | None, *, limit: int) -> list[Entry]:
-        found = self._table.search().select(self._columns).limit(limit)
+        found = self._table.search().select(list(READ)).limit(limit)
         rows = (found.where(where) if where else found).to_arrow().to_pylist()
         return [Entry.from_row(row) for row in rows]
 

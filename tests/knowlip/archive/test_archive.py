@@ -4,6 +4,7 @@ import io
 import json
 from datetime import UTC, datetime
 
+import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from knowlip.archive import Archive, Filters, Version, load_units, read_picture
+from knowlip.archive import Archive, Filters, Version, entry_schema, load_units, read_picture
 from knowlip.errors import CheckpointError, DataError, WorkspaceError
 from knowlip.records import SUBTEXTS
 from knowlip.workspace import Workspace
@@ -84,7 +85,7 @@ def rows_of(archive, vectors, west=None):
     """Rows of the index with the least that a search needs."""
     count = len(vectors)
     west = np.zeros(count) if west is None else west
-    schema = archive._table.schema
+    schema = entry_schema(archive.version.width)
     given_columns = {
         "tile_id": [f"t{place:05d}" for place in range(count)],
         "scene_id": ["s"] * count,
@@ -104,6 +105,16 @@ def rows_of(archive, vectors, west=None):
         [pa.array(given_columns.get(field.name, [None] * count), field.type) for field in schema],
         schema=pa.schema([field.with_nullable(True) for field in schema]),
     )
+
+
+def test_an_index_of_an_earlier_version_is_refused(workspace):
+    lancedb.connect(str(workspace.local(VERSION.folder))).create_table("tiles", schema=entry_schema(WIDTH))
+    VERSION.publish(workspace)
+    for opened in (lambda: Archive.open(workspace), lambda: Archive.of_version(workspace, VERSION)):
+        with pytest.raises(
+            WorkspaceError, match=r"made by an earlier version .*'shown'.*; delete it and run the index"
+        ):
+            opened()
 
 
 def test_filters_hold_before_the_nearest_are_taken(filled):
