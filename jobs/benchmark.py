@@ -119,6 +119,9 @@ def benchmark(settings: BenchmarkSettings) -> Summary:
 def _names(settings: BenchmarkSettings) -> list[str]:
     if settings.data != ("simulated",):
         return list(settings.data)
+    if settings.folds or settings.split:
+        what = "the simulated archive has no frozen splits"
+        raise SettingsError(what, where="--folds", fix="leave it and --split out")
     unknown = [name for name in settings.tasks if name not in ("all", *SIMULATED)]
     if unknown:
         raise SettingsError(f"unknown task {unknown[0]!r}", where="--tasks", fix=f"use all, or {', '.join(SIMULATED)}")

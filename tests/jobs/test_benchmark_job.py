@@ -31,6 +31,8 @@ def test_a_dry_run_counts_the_cells(workspace_root: str) -> None:
 def test_what_is_unknown_is_one_line(workspace_root: str) -> None:
     with pytest.raises(SettingsError, match="unknown task 'classification_moon'; use all, or classification_airport"):
         benchmark(BenchmarkSettings(workspace=workspace_root, tasks=("classification_moon",)))
+    with pytest.raises(SettingsError, match="the simulated archive has no frozen splits; leave it and --split out"):
+        benchmark(BenchmarkSettings(workspace=workspace_root, folds=5))
     with pytest.raises(SettingsError, match="'moco4' is neither one of scratch, ours, mae, moco nor NAME=START"):
         read_settings(BenchmarkSettings, ["--rows", "moco4"], prog="jobs.benchmark")
     with pytest.raises(SettingsError, match=r"nowhere\.yaml.*cannot be read"):
