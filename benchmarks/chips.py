@@ -2,8 +2,9 @@
 
 What is pretrained on are the chips of SAR-ACD, those that are tested later included, but never their labels; and the
 images of SAR-AIRcraft's sample, of the same sensor and resolution. A chip is padded to its native scale: its size in
-metres tells. The words are measured from the pixels, so no screening is asked for. All rows have the same vision tower,
-saw as many images, and are tuned by one recipe; nothing is chosen by what is reported, for the last epoch counts.
+metres tells. The words are measured from the pixels, so no screening is asked for. All rows have the same vision tower
+and are tuned by one recipe, and those that are pretrained saw as many images; nothing is chosen by what is reported,
+for the last epoch counts.
 """
 
 from __future__ import annotations
@@ -14,16 +15,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import rasterio
+from PIL import Image
 
 from jobs.baseline import BaselineSettings, baseline
 from jobs.benchmarking.matrix import Case, Cell, measured, publish
 from jobs.benchmarking.rows import Row
+from jobs.caption import CaptionSettings, caption
 from jobs.cluster import connected
+from jobs.corpus import CorpusSettings, SplitSettings, corpus
+from jobs.dataset import DatasetSettings, dataset
 from jobs.pretrain import PretrainSettings, pretrain
+from jobs.tile import TileSettings, tile
 from knowlip.benchmark.splits import Scheme, SplitChoice, in_turn
 from knowlip.workspace import Workspace
 
-__all__ = ["NAME", "PIXELS", "cells", "fine_tuned", "prepare", "pretrained"]
+__all__ = ["cells", "fine_tuned", "prepare", "pretrained"]
 
 PIXELS = 128
 """Side of the input, pixels of 1 m."""
@@ -32,7 +39,7 @@ NAME = "sar_acd"
 _MODEL: dict[str, Any] = {
     "vision": {"image_size": PIXELS},
     "text": {"max_tokens": 224},
-    # The queue must not hold a chip that the batch holds too: at most half an epoch of features.
+    # At most half an epoch of features, so that the queue seldom holds a chip that the batch holds too.
     "contrast": {"queue_size": 1536, "queue_warmup_steps": 100, "momentum": 0.99, "alpha_warmup_steps": 200},
 }
 _DESCENT = {"learning_rate": 5e-4, "warmup_steps": 60, "schedule": "cosine"}
@@ -52,11 +59,6 @@ def prepare(workspace: Workspace, data: Path) -> None:
         workspace: Where to.
         data: Folder with ``sar_acd`` and ``detection/sar_aircraft``.
     """
-    from jobs.caption import CaptionSettings, caption
-    from jobs.corpus import CorpusSettings, SplitSettings, corpus
-    from jobs.dataset import DatasetSettings, dataset
-    from jobs.tile import TileSettings, tile
-
     root: dict[str, Any] = {"workspace": workspace.root}
     scenes = workspace.local("chips")
     _padded(data / NAME, scenes)
@@ -127,9 +129,6 @@ def fine_tuned(workspace: Workspace, wanted: list[Cell], epochs: int, *, precisi
 
 def _padded(source: Path, target: Path) -> None:
     """Write the chips as scenes of one size, each in the middle of no data; larger ones lose their margin."""
-    import rasterio
-    from PIL import Image
-
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(source.glob("*/*.jpg")):
         with Image.open(file) as opened:

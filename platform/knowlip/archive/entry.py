@@ -71,8 +71,8 @@ def entry_schema(width: int) -> pa.Schema:
 def table_schema(width: int) -> pa.Schema:
     """Return the schema of the index's table: what is filtered on, and in ``shown`` all that an answer shows, as JSON.
 
-    Each column of a row that is found costs a read of its own, wherever in the file it lies: one column is as quick as
-    a filter's result, forty took as long as the search itself.
+    Each column of a row that is found costs a read of its own; the 33 that an answer shows took nearly as long as the
+    search itself.
 
     Args:
         width: Width of the embeddings.
