@@ -27,8 +27,8 @@ _SPECKLE_CV_AMPLITUDE = 0.5227
 
 _CALIBRATED_POWER_MEDIAN = 2.0
 
-_AT_ONCE_PX = 1 << 20
-"""Pixels that are quantised at once: what a processor's caches hold."""
+_AT_ONCE_PX = 1 << 17
+"""Pixels that are quantised at once: what a core's own cache holds."""
 
 _HEADROOM_DB = 8.0
 """The upper limit lies at least this far above the median, so that ships stand out of a calm sea."""
@@ -87,11 +87,10 @@ class Transfer:
         levels = np.empty(raw.shape, dtype=np.uint8)
         rows = max(1, _AT_ONCE_PX * len(raw) // max(raw.size, 1))
         for top in range(0, len(raw), rows):
-            part = raw[top : top + rows]
-            levels[top : top + rows] = self._quantise(_measured(part, self.quantity, self.curve))
-            valid = valid_mask(part, self.nodata, zero_is_nodata=self.zero_is_nodata)
-            if not valid.all():
-                levels[top : top + rows][~valid] = 0
+            part, quantised = raw[top : top + rows], levels[top : top + rows]
+            self._quantise(_measured(part, self.quantity, self.curve), quantised)
+            if not _all_valid(part, self.nodata, zero_is_nodata=self.zero_is_nodata):
+                quantised[~valid_mask(part, self.nodata, zero_is_nodata=self.zero_is_nodata)] = 0
         return levels
 
     def _passed(self, raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -99,15 +98,14 @@ class Transfer:
         levels = raw if self.zero_is_nodata or raw.min(initial=1) > 0 else np.maximum(raw, np.uint8(1))
         return levels if self.nodata in (None, 0.0) else np.where(raw == self.nodata, np.uint8(0), levels)
 
-    def _quantise(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def _quantise(self, values: NDArray[np.float32], levels: NDArray[np.uint8]) -> None:
         scale = 254.0 / (self.high - self.low)
         values = values * np.float32(scale)
         # Truncation to integers follows, so the half that rounds is added here.
         values += np.float32(1.5 - self.low * scale)
         np.clip(values, 1.0, 255.0, out=values)
         with np.errstate(invalid="ignore"):
-            levels: NDArray[np.uint8] = values.astype(np.uint8)
-        return levels
+            np.copyto(levels, values, casting="unsafe")
 
     def to_db(self, levels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn 8-bit values back to decibels of power; NaN for no data.
@@ -139,6 +137,15 @@ def valid_mask(raw: NDArray[Any], nodata: float | None, *, zero_is_nodata: bool)
     if zero_is_nodata:
         valid &= raw != 0
     return valid
+
+
+def _all_valid(raw: NDArray[Any], nodata: float | None, *, zero_is_nodata: bool) -> bool:
+    """Tell of most pixels that `valid_mask` would hold everywhere, by their extremes alone: a fifth of its time."""
+    if raw.dtype.kind == "c" or not raw.size:
+        return False
+    low, high = raw.min(), raw.max()
+    empty = [value for value in (nodata, 0.0 if zero_is_nodata else None) if value is not None]
+    return bool(np.isfinite(low) and np.isfinite(high)) and not any(low <= value <= high for value in empty)
 
 
 def span_amplitude(bands: Sequence[NDArray[Any]], quantity: str, nodata: float | None) -> NDArray[np.float32]:
