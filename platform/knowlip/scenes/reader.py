@@ -41,6 +41,9 @@ _PIECE_PX = 1 << 20
 _LARGEST_PX = 1 << 26
 """Pixels of the rows that are held at most, even if blocks that are taller are then decoded again."""
 
+_SAMPLED_WHOLE_PX = 1 << 20
+"""Scenes up to so many pixels are sampled whole: of a few squares of these a handful of fields would decide."""
+
 _SAMPLED_SHARE = 1 / 16
 _SAMPLED_PX = 1 << 25
 _FEWEST_CELLS = 8
@@ -200,7 +203,7 @@ class SceneReader:
             SceneError: Nothing of the band can be decoded (``corrupt``).
         """
         height, width = self.scene.height, self.scene.width
-        if height * width <= blocks * side * side:
+        if height * width <= _SAMPLED_WHOLE_PX:
             rows, _ = self.rows(band, 0, height)
             tall = range(0, height, side) if height > side else (0,)
             drawn = [rows[top : top + side, left : left + side] for top in tall for left in range(0, width, side)]
