@@ -12,6 +12,7 @@ import pyarrow as pa
 import shapely
 import shapely.geometry
 
+from knowlip.archive.cells import Bounds, cell_of
 from knowlip.records import SUBTEXTS, TILES
 
 __all__ = ["CARRIED", "INDEXED", "READ", "Entry", "Hit", "entry_schema", "packed", "table_schema"]
@@ -39,7 +40,7 @@ CARRIED = (
 )
 """Columns of `knowlip.records.TILES` that are kept as they are."""
 
-INDEXED = ("tile_id", "parent_id", "xmin", "xmax", "ymin", "ymax", "gsd_m", "time", "scale", "sensor", "polarisation")
+INDEXED = ("tile_id", "parent_id", "cell", "gsd_m", "time", "scale", "sensor", "polarisation")
 """Columns with an index of their own, because filters and look-ups read them."""
 
 READ = ("geometry", "shown")
@@ -71,6 +72,8 @@ def entry_schema(width: int) -> pa.Schema:
 def table_schema(width: int) -> pa.Schema:
     """Return the schema of the index's table: what is filtered on, and in ``shown`` all that an answer shows, as JSON.
 
+    Of the place there is the ``cell`` (`knowlip.archive.cells`), by which a search finds it, and the exact edges.
+
     Each column of a row that is found costs a read of its own; the 33 that an answer shows took nearly as long as the
     search itself.
 
@@ -78,15 +81,19 @@ def table_schema(width: int) -> pa.Schema:
         width: Width of the embeddings.
     """
     whole = entry_schema(width)
-    kept = (*INDEXED, "geometry", "file", "revision", "vector")
-    return pa.schema([*[whole.field(name) for name in kept], pa.field("shown", pa.string(), nullable=False)])
+    kept = [name for name in (*INDEXED, *_EDGES, "geometry", "file", "revision", "vector") if name != "cell"]
+    made = [pa.field("cell", pa.string()), pa.field("shown", pa.string(), nullable=False)]
+    return pa.schema([*[whole.field(name) for name in kept], *made])
 
 
 def packed(rows: pa.Table) -> pa.Table:
     """Return rows of `entry_schema` as those of `table_schema`."""
     shown = [json.dumps(_shown(row)) for row in rows.drop_columns(["geometry", "vector", "revision"]).to_pylist()]
+    edges = zip(*(rows[edge].to_pylist() for edge in _EDGES), strict=True)
+    cells = [None if None in bounds else cell_of(bounds) for bounds in edges]
     kept = table_schema(rows.schema.field("vector").type.list_size)
     table = rows.append_column("shown", pa.array(shown, pa.string()))
+    table = table.append_column("cell", pa.array(cells, pa.string()))
     return table.select(kept.names).cast(kept)
 
 
@@ -117,7 +124,7 @@ class Entry:
 
     tile_id: str
     footprint: bytes
-    bounds: tuple[float, float, float, float]
+    bounds: Bounds
     facts: dict[str, Any]
     texts: dict[str, str]
     file: str

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from knowlip.archive.area import Area, Latitude, Longitude
+from knowlip.archive.cells import Bounds, Covering, covering
+from knowlip.archive.entry import Entry
 
 __all__ = ["Filters", "Name", "TileId"]
 
@@ -64,22 +64,35 @@ class Filters(BaseModel):
 
     def where(self) -> str | None:
         """Return the conditions as SQL for LanceDB, or nothing when there are none; of a polygon, its bounds."""
-        return " AND ".join(self._conditions()) or None
+        return " AND ".join((*map(_touches, self._boxes()), *self._conditions())) or None
 
-    def within(self, footprints: Sequence[bytes]) -> NDArray[np.bool_]:
-        """Say of each footprint (WKB) whether it touches the polygon, which `where` cannot tell exactly."""
+    def loosely(self) -> str | None:
+        """Return SQL that an index answers fast and that lets a little more through than `where`, which `hold` tells.
+
+        Nothing without a box, and where cells are no help (`covering`).
+        """
+        coverings = [covering(box) for box in self._boxes()]
+        cells = [_within(cover) for cover in coverings if cover]
+        if not cells or len(cells) < len(coverings):
+            return None
+        return " AND ".join((*cells, *self._conditions()))
+
+    def hold(self, entries: Sequence[Entry]) -> list[bool]:
+        """Say of each entry that `where` or `loosely` let through whether box and polygon hold for it exactly."""
+        held = [all(_touch(entry.bounds, box) for box in self._boxes()) for entry in entries]
         if self.polygon is None:
-            return np.ones(len(footprints), dtype=bool)
-        found: NDArray[np.bool_] = shapely.intersects(shapely.from_wkb(list(footprints)), self.polygon.outline)
-        return found
+            return held
+        touching = shapely.intersects(shapely.from_wkb([entry.footprint for entry in entries]), self.polygon.outline)
+        return [bool(one and other) for one, other in zip(held, touching, strict=True)]
 
-    def _conditions(self) -> Iterable[str]:
-        boxes = [self.bbox] if self.bbox else []
+    def _boxes(self) -> list[Bounds]:
+        boxes: list[Bounds] = [self.bbox] if self.bbox else []
         if self.polygon is not None:
             west, south, east, north = (float(edge) for edge in shapely.bounds(self.polygon.outline))
             boxes.append((west, south, east, north))
-        for west, south, east, north in boxes:
-            yield f"xmin <= {east!r} AND xmax >= {west!r} AND ymin <= {north!r} AND ymax >= {south!r}"
+        return boxes
+
+    def _conditions(self) -> Iterable[str]:
         for column, allowed in (
             ("tile_id", self.tile_ids),
             ("scale", self.scales),
@@ -94,6 +107,26 @@ class Filters(BaseModel):
         for sign, moment in ((">=", self.time_from), ("<=", self.time_to)):
             if moment is not None:
                 yield f"time {sign} {_moment(moment)}"
+
+
+def _touches(box: Bounds) -> str:
+    west, south, east, north = box
+    across = f"xmin <= {east!r} AND xmax >= {west!r}"
+    over_antimeridian = f"xmin > xmax AND (xmin <= {east!r} OR xmax >= {west!r})"
+    return f"(({across}) OR ({over_antimeridian})) AND ymin <= {north!r} AND ymax >= {south!r}"
+
+
+def _touch(bounds: Bounds, box: Bounds) -> bool:
+    """Do as `_touches`."""
+    eastern, western = bounds[0] <= box[2], bounds[2] >= box[0]
+    across = (eastern or western) if bounds[0] > bounds[2] else (eastern and western)
+    return across and bounds[1] <= box[3] and bounds[3] >= box[1]
+
+
+def _within(cover: Covering) -> str:
+    runs = [f"(cell >= '{first}' AND cell < '{after}')" for first, after in cover.runs]
+    above = f"cell IN ({', '.join(_quoted(key) for key in cover.above)})" if cover.above else None
+    return f"({' OR '.join([*runs, above] if above else runs)})"
 
 
 def _quoted(value: str) -> str:

@@ -45,6 +45,8 @@ class Holdings(BaseModel):
             pc.max(table["xmax"]).as_py(),
             pc.max(table["ymax"]).as_py(),
         )
+        if pc.any(pc.greater(table["xmin"], table["xmax"])).as_py():  # one lies over the antimeridian
+            bbox = (-180.0, bbox[1], 180.0, bbox[3])
         return cls(
             tiles=table.num_rows,
             bbox=None if None in bbox else bbox,

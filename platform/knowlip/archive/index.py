@@ -28,6 +28,8 @@ _EXACT_ROWS = 50_000
 """Up to this many rows in the table every vector is compared: exact, and fast enough."""
 _INDEXED_ROWS = 10_000
 """From this many rows on, the filtered columns get an index."""
+_SPARE = 2
+"""So many times as many tiles are looked at first where cells stand for a box, which let a little too much through."""
 _MOST_WITHIN = 10_000
 """So many tiles within a polygon's bounds are looked at when there is no query to order them by."""
 _FEW_VALUES = frozenset({"scale", "sensor", "polarisation"})
@@ -133,20 +135,23 @@ class Archive:
             WorkspaceError: The store does not answer (code ``unreachable``), as of every reading below.
         """
         query, filters = self._checked(vector), filters or Filters()
-        where = filters.where()
+        where, limit = filters.where(), k
+        if loosely := filters.loosely():
+            where, limit = loosely, _SPARE * k
         if exact is None:
             exact = len(self) <= _EXACT_ROWS
-        limit = k
         while True:
             rows = self._nearest(query, limit, where, exact)
             if len(rows) < limit and not exact:
                 exact = True
                 continue
-            kept = _kept(rows, filters)
+            hits = [Hit(score=1.0 - row["_distance"], entry=Entry.from_row(row)) for row in rows]
+            held = filters.hold([hit.entry for hit in hits])
+            kept = [hit for hit, holds in zip(hits, held, strict=True) if holds]
             if len(kept) >= k or len(rows) < limit:
-                return [Hit(score=1.0 - row["_distance"], entry=Entry.from_row(row)) for row in kept[:k]]
-            # The bounds of a polygon let more through than the polygon does: look further.
-            limit *= 4
+                return kept[:k]
+            # Cells let more through than their box, and the bounds of a polygon more than the polygon: look further.
+            where, limit = filters.where(), 4 * limit
 
     @_reading
     def browse(self, filters: Filters | None = None, *, limit: int = 10, offset: int = 0) -> list[Entry]:
@@ -162,10 +167,10 @@ class Archive:
         if where := filters.where():
             found = found.where(where)
         if filters.polygon is None:
-            rows = found.limit(limit).offset(offset).to_arrow().to_pylist()
-            return [Entry.from_row(row) for row in rows]
-        rows = _kept(found.limit(_MOST_WITHIN).to_arrow().to_pylist(), filters)
-        return [Entry.from_row(row) for row in rows[offset : offset + limit]]
+            return [Entry.from_row(row) for row in found.limit(limit).offset(offset).to_arrow().to_pylist()]
+        entries = [Entry.from_row(row) for row in found.limit(_MOST_WITHIN).to_arrow().to_pylist()]
+        kept = [entry for entry, holds in zip(entries, filters.hold(entries), strict=True) if holds]
+        return kept[offset : offset + limit]
 
     @_reading
     def count(self, filters: Filters | None = None) -> int:
@@ -259,13 +264,6 @@ class Archive:
                 fix=f"give {self.version.width} finite values, not all zero",
             )
         return query
-
-
-def _kept(rows: list[dict[str, Any]], filters: Filters) -> list[dict[str, Any]]:
-    if filters.polygon is None:
-        return rows
-    inside = filters.within([row["geometry"] for row in rows])
-    return [row for row, kept in zip(rows, inside, strict=True) if kept]
 
 
 def _connect(workspace: Workspace, version: Version) -> Any:
