@@ -122,12 +122,14 @@ def write_tiles(workspace: Workspace, rows: list[dict[str, Any]], unit: str = "s
     workspace.write_table(pa.Table.from_pylist(rows, schema=TILES), "tiles", f"{unit}-testtest.parquet")
 
 
-def index_tiles(workspace: Workspace, tables: Mapping[str, pa.Table], checkpoint: Path) -> None:
+def index_tiles(
+    workspace: Workspace, tables: Mapping[str, pa.Table], checkpoint: Path, *, run: str = "pretrain"
+) -> None:
     """Put a checkpoint into a workspace and index its files of tiles, as the jobs leave both, without Ray."""
     import models
     from knowlip.archive import Version, checkpoint_digest, load_units
 
-    folder = "runs/pretrain/checkpoint"
+    folder = f"runs/{run}/checkpoint"
     workspace.write_folder(checkpoint, folder)
     model = models.load(checkpoint)
     width = model.network.config.projection
