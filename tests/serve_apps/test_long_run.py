@@ -108,7 +108,7 @@ def copies_mb(application: str) -> dict[str, float]:
     return found
 
 
-def test_memory_is_flat_over_ten_thousand_requests(beside: Any, record_property: Callable[..., None]) -> None:
+def test_memory_is_flat_over_ten_thousand_requests(beside: Any) -> None:
     url, _, tables = beside
     tiles = tables["los"]["tile_id"].to_pylist()
     session = requests.Session()
@@ -129,7 +129,6 @@ def test_memory_is_flat_over_ten_thousand_requests(beside: Any, record_property:
         warm = copies_mb("beside")
         statuses += Counter(pool.map(ask, range(WARM, REQUESTS)))
     grown = {name: value - warm[name] for name, value in copies_mb("beside").items()}
-    record_property("grown_mb", grown)
     assert statuses == {200: REQUESTS}
     assert set(grown) == {"Gateway", "Encoder", "Index", "ProxyActor"}
     assert all(value < GROWTH_MB for value in grown.values()), grown

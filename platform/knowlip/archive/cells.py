@@ -1,8 +1,10 @@
-"""Cells of a quadtree over the map: one key a tile, by which an index finds at once what may touch a box.
+"""Cells of a quadtree over the map: keys of a tile, by which an index finds at once what may touch a box.
 
-A tile's cell is the smallest that holds its bounds, so what lies within a cell has keys that begin with the cell's own
-(Web Mercator's quadkeys; mercantile). To touch a box is then to lie in one of a few *runs* of keys, or to have one of
-the keys above them. Four half-open ranges of edges, each of which most of an archive passes, take an index far longer.
+A tile's *cell* is the smallest that holds its bounds, so what lies within a cell has keys that begin with the cell's
+own (Web Mercator's quadkeys; mercantile). To touch a box is then to lie in one of a few runs of keys, or to have one of
+the keys above them. A *zone* is a cell that is no smaller than a few degrees, for boxes that hold much of an archive:
+there are so few that an index keeps the tiles of each together. Ranges of edges, each of which most of an archive
+passes, take an index far longer than either.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 
 import mercantile
 
-__all__ = ["Bounds", "Covering", "cell_of", "covering"]
+__all__ = ["Bounds", "Runs", "cell_of", "is_wide", "runs_touching", "zone_of", "zones_touching"]
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north in degrees; west exceeds east over the antimeridian."""
@@ -20,18 +22,22 @@ Bounds = tuple[float, float, float, float]
 _HIGHEST_LAT = 89.0
 """Degrees; nearer to a pole Mercator has no place, and all lies in the outermost cells."""
 
+_ZONE_ZOOM = 5
+"""Zones are up to 11.25 degrees wide: a thousand of them."""
+
+_WIDEST_DEG2 = 1000.0
+"""Square degrees; of larger boxes the zones are looked up."""
+
 _MOST_CELLS = 64
 _DEEPEST = 24
 _LEAST_FIT = 0.25
-_WIDEST_DEG2 = 1000.0
-"""Square degrees: of a larger box so many tiles are within that reading the edges of all is as quick as their keys."""
 _EDGE = 1e-9
 """Degrees by which a box is grown, so that what ends where it begins touches it."""
 
 
 @dataclass(frozen=True)
-class Covering:
-    """Keys of what may touch a box.
+class Runs:
+    """Cells of what may touch a box.
 
     Attributes:
         runs: First key, and the key after the last one.
@@ -50,40 +56,58 @@ def cell_of(bounds: Bounds) -> str:
     return str(mercantile.quadkey(mercantile.bounding_tile(west, _on_map(south), east, _on_map(north), truncate=True)))
 
 
-def covering(box: Bounds) -> Covering | None:
-    """Return the keys of what may touch a box; nothing where they are no help.
+def zone_of(cell: str) -> str:
+    """Return the zone that a cell lies in: itself where it is larger than one."""
+    return cell[:_ZONE_ZOOM]
 
-    That is for a box of continents, and for one so thin that cells would let four times as much through.
+
+def is_wide(box: Bounds) -> bool:
+    """Tell boxes of continents, of which zones are looked up, from those of which cells are."""
+    return (box[2] - box[0]) * (box[3] - box[1]) > _WIDEST_DEG2
+
+
+def zones_touching(box: Bounds) -> tuple[str, ...]:
+    """Return the zones of what may touch a box, whose west lies below its east."""
+    keys = _keys(*_corners(box, _ZONE_ZOOM))
+    return tuple(sorted({*keys, *_above(keys)}))
+
+
+def runs_touching(box: Bounds) -> Runs | None:
+    """Return the cells of what may touch a box; nothing for one so thin that they would let four times as much through.
 
     Args:
         box: With west below east.
     """
-    west, south, east, north = box[0] - _EDGE, _on_map(box[1] - _EDGE), box[2] + _EDGE, _on_map(box[3] + _EDGE)
-    area = (east - west) * (north - south)
-    if area > _WIDEST_DEG2:
-        return None
-
-    def corners(zoom: int) -> tuple[mercantile.Tile, mercantile.Tile]:
-        first = mercantile.tile(west, north, zoom, truncate=True)
-        return first, mercantile.tile(east, south, zoom, truncate=True)
-
-    zoom = mercantile.bounding_tile(west, south, east, north, truncate=True).z
-    while zoom < _DEEPEST and _cells(*corners(zoom + 1)) <= _MOST_CELLS:
-        zoom += 1
-    first, last = corners(zoom)
+    first, last = _corners(box, 0)
+    while first.z < _DEEPEST and _count(*(finer := _corners(box, first.z + 1))) <= _MOST_CELLS:
+        first, last = finer
     upper, lower = mercantile.bounds(first), mercantile.bounds(last)
     covered = (lower.east - upper.west) * (upper.north - lower.south)
-    if area < _LEAST_FIT * covered:
+    if (box[2] - box[0]) * (box[3] - box[1]) < _LEAST_FIT * covered:
         return None
-    keys = sorted(
-        mercantile.quadkey(x, y, zoom) for x in range(first.x, last.x + 1) for y in range(first.y, last.y + 1)
-    )
-    above = {key[:length] for key in keys for length in range(zoom)}
-    return Covering(tuple(_joined(keys)), tuple(sorted(above)))
+    keys = _keys(first, last)
+    return Runs(tuple(_joined(keys)), tuple(sorted(_above(keys))))
 
 
-def _cells(first: mercantile.Tile, last: mercantile.Tile) -> int:
+def _corners(box: Bounds, zoom: int) -> tuple[mercantile.Tile, mercantile.Tile]:
+    """Return the north-western and the south-eastern cell of a size that a box touches."""
+    west, south, east, north = box
+    first = mercantile.tile(west - _EDGE, _on_map(north + _EDGE), zoom, truncate=True)
+    return first, mercantile.tile(east + _EDGE, _on_map(south - _EDGE), zoom, truncate=True)
+
+
+def _count(first: mercantile.Tile, last: mercantile.Tile) -> int:
     return int((last.x - first.x + 1) * (last.y - first.y + 1))
+
+
+def _keys(first: mercantile.Tile, last: mercantile.Tile) -> list[str]:
+    """Return the sorted keys of the cells from one corner to the other."""
+    rows, cols = range(first.y, last.y + 1), range(first.x, last.x + 1)
+    return sorted(mercantile.quadkey(x, y, first.z) for x in cols for y in rows)
+
+
+def _above(keys: Iterable[str]) -> set[str]:
+    return {key[:length] for key in keys for length in range(len(key))}
 
 
 def _joined(keys: Iterable[str]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import shapely
 import shapely.geometry
 
-from knowlip.archive.cells import Bounds, cell_of
+from knowlip.archive.cells import Bounds, cell_of, zone_of
 from knowlip.records import SUBTEXTS, TILES
 
 __all__ = ["CARRIED", "INDEXED", "READ", "Entry", "Hit", "entry_schema", "packed", "table_schema"]
@@ -40,7 +40,7 @@ CARRIED = (
 )
 """Columns of `knowlip.records.TILES` that are kept as they are."""
 
-INDEXED = ("tile_id", "parent_id", "cell", "gsd_m", "time", "scale", "sensor", "polarisation")
+INDEXED = ("tile_id", "parent_id", "cell", "zone", "gsd_m", "time", "scale", "sensor", "polarisation")
 """Columns with an index of their own, because filters and look-ups read them."""
 
 READ = ("geometry", "shown")
@@ -72,7 +72,7 @@ def entry_schema(width: int) -> pa.Schema:
 def table_schema(width: int) -> pa.Schema:
     """Return the schema of the index's table: what is filtered on, and in ``shown`` all that an answer shows, as JSON.
 
-    Of the place there is the ``cell`` (`knowlip.archive.cells`), by which a search finds it, and the exact edges.
+    Of the place there are ``cell`` and ``zone`` (`knowlip.archive.cells`), by which it is found, and the exact edges.
 
     Each column of a row that is found costs a read of its own; the 33 that an answer shows took nearly as long as the
     search itself.
@@ -81,9 +81,10 @@ def table_schema(width: int) -> pa.Schema:
         width: Width of the embeddings.
     """
     whole = entry_schema(width)
-    kept = [name for name in (*INDEXED, *_EDGES, "geometry", "file", "revision", "vector") if name != "cell"]
-    made = [pa.field("cell", pa.string()), pa.field("shown", pa.string(), nullable=False)]
-    return pa.schema([*[whole.field(name) for name in kept], *made])
+    made = {name: pa.field(name, pa.string()) for name in ("cell", "zone")}
+    made["shown"] = pa.field("shown", pa.string(), nullable=False)
+    kept = [name for name in (*INDEXED, *_EDGES, "geometry", "file", "revision", "vector") if name not in made]
+    return pa.schema([*[whole.field(name) for name in kept], *made.values()])
 
 
 def packed(rows: pa.Table) -> pa.Table:
@@ -94,6 +95,8 @@ def packed(rows: pa.Table) -> pa.Table:
     kept = table_schema(rows.schema.field("vector").type.list_size)
     table = rows.append_column("shown", pa.array(shown, pa.string()))
     table = table.append_column("cell", pa.array(cells, pa.string()))
+    zones = [None if cell is None else zone_of(cell) for cell in cells]
+    table = table.append_column("zone", pa.array(zones, pa.string()))
     return table.select(kept.names).cast(kept)
 
 

@@ -10,7 +10,7 @@ import shapely
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from knowlip.archive.area import Area, Latitude, Longitude
-from knowlip.archive.cells import Bounds, Covering, covering
+from knowlip.archive.cells import Bounds, Runs, is_wide, runs_touching, zones_touching
 from knowlip.archive.entry import Entry
 
 __all__ = ["Filters", "Name", "TileId"]
@@ -67,15 +67,16 @@ class Filters(BaseModel):
         return " AND ".join((*map(_touches, self._boxes()), *self._conditions())) or None
 
     def loosely(self) -> str | None:
-        """Return SQL that an index answers fast and that lets a little more through than `where`, which `hold` tells.
+        """Return SQL that an index answers faster than `where` and that lets more through, which `hold` tells.
 
-        Nothing without a box, and where cells are no help (`covering`).
+        There is some for boxes of continents: to look at the edges of all that their zones hold takes longer than the
+        search.
         """
-        coverings = [covering(box) for box in self._boxes()]
-        cells = [_within(cover) for cover in coverings if cover]
-        if not cells or len(cells) < len(coverings):
+        boxes = self._boxes()
+        if not any(map(is_wide, boxes)):
             return None
-        return " AND ".join((*cells, *self._conditions()))
+        places = (_in_zones(box) if is_wide(box) else _touches(box) for box in boxes)
+        return " AND ".join((*places, *self._conditions()))
 
     def hold(self, entries: Sequence[Entry]) -> list[bool]:
         """Say of each entry that `where` or `loosely` let through whether box and polygon hold for it exactly."""
@@ -110,10 +111,13 @@ class Filters(BaseModel):
 
 
 def _touches(box: Bounds) -> str:
+    """Return SQL for what touches a box: its cell is one of a few, and then the edges decide."""
     west, south, east, north = box
     across = f"xmin <= {east!r} AND xmax >= {west!r}"
     over_antimeridian = f"xmin > xmax AND (xmin <= {east!r} OR xmax >= {west!r})"
-    return f"(({across}) OR ({over_antimeridian})) AND ymin <= {north!r} AND ymax >= {south!r}"
+    edges = f"(({across}) OR ({over_antimeridian})) AND ymin <= {north!r} AND ymax >= {south!r}"
+    cells = None if is_wide(box) else runs_touching(box)
+    return f"{_in_cells(cells)} AND {edges}" if cells else edges
 
 
 def _touch(bounds: Bounds, box: Bounds) -> bool:
@@ -123,10 +127,14 @@ def _touch(bounds: Bounds, box: Bounds) -> bool:
     return across and bounds[1] <= box[3] and bounds[3] >= box[1]
 
 
-def _within(cover: Covering) -> str:
-    runs = [f"(cell >= '{first}' AND cell < '{after}')" for first, after in cover.runs]
-    above = f"cell IN ({', '.join(_quoted(key) for key in cover.above)})" if cover.above else None
+def _in_cells(cells: Runs) -> str:
+    runs = [f"(cell >= '{first}' AND cell < '{after}')" for first, after in cells.runs]
+    above = f"cell IN ({', '.join(map(_quoted, cells.above))})" if cells.above else None
     return f"({' OR '.join([*runs, above] if above else runs)})"
+
+
+def _in_zones(box: Bounds) -> str:
+    return f"zone IN ({', '.join(map(_quoted, zones_touching(box)))})"
 
 
 def _quoted(value: str) -> str:

@@ -29,10 +29,10 @@ _EXACT_ROWS = 50_000
 _INDEXED_ROWS = 10_000
 """From this many rows on, the filtered columns get an index."""
 _SPARE = 2
-"""So many times as many tiles are looked at first where cells stand for a box, which let a little too much through."""
+"""So many times as many tiles are looked at first where zones stand for a box, which let a little too much through."""
 _MOST_WITHIN = 10_000
 """So many tiles within a polygon's bounds are looked at when there is no query to order them by."""
-_FEW_VALUES = frozenset({"scale", "sensor", "polarisation"})
+_FEW_VALUES = frozenset({"zone", "scale", "sensor", "polarisation"})
 _STALE_AFTER = timedelta(seconds=5)
 
 
@@ -150,7 +150,7 @@ class Archive:
             kept = [hit for hit, holds in zip(hits, held, strict=True) if holds]
             if len(kept) >= k or len(rows) < limit:
                 return kept[:k]
-            # Cells let more through than their box, and the bounds of a polygon more than the polygon: look further.
+            # Zones let more through than their box, and the bounds of a polygon more than the polygon: look further.
             where, limit = filters.where(), 4 * limit
 
     @_reading

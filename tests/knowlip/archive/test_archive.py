@@ -291,6 +291,7 @@ BOXES = {
     "a point": (10.0, 10.0, 10.0, 10.0),
     "a pole": (-180.0, 86.0, 180.0, 90.0),
     "the Pacific": (150.0, -30.0, 180.0, 30.0),
+    "an equator": (-180.0, -10.0, 180.0, 10.0),
 }
 
 
@@ -322,20 +323,23 @@ def scattered_once(tmp_path_factory):
     archive = Archive.of_version(Workspace(str(tmp_path_factory.mktemp("archive"))), VERSION)
     bounds, made = scattered(3000, 4), unit_vectors(3000, 5)
     edges = dict(zip(("xmin", "ymin", "xmax", "ymax"), bounds.T, strict=True))
-    archive.add(rows_of(archive, made, **edges))
+    archive.add(rows_of(archive, made, **edges, scale=np.where(np.arange(3000) % 5, "S", "M")))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("knowlip.archive.index._INDEXED_ROWS", 1000)
         archive.optimise()
     return archive, bounds, made
 
 
+@pytest.mark.parametrize("scales", [(), ("M",)], ids=["all", "one scale"])
 @pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
-def test_a_box_finds_what_touches_it_and_the_nearest_of_that(scattered_once, box):
+def test_a_box_finds_what_touches_it_and_the_nearest_of_that(scattered_once, box, scales):
     archive, bounds, made = scattered_once
-    within = np.flatnonzero(touching(bounds, box))
-    assert archive.count(Filters(bbox=box)) == len(within)
+    scale = np.arange(len(bounds)) % 5 == 0
+    within = np.flatnonzero(touching(bounds, box) & (scale if scales else True))
+    filters = Filters(bbox=box, scales=scales)
+    assert archive.count(filters) == len(within)
     for query in unit_vectors(5, 6):
-        found = [hit.entry.tile_id for hit in archive.search(query, 10, Filters(bbox=box))]
+        found = [hit.entry.tile_id for hit in archive.search(query, 10, filters)]
         best = within[np.argsort(-(made[within] @ query))][:10]
         assert found == [f"t{place:05d}" for place in best]
 
