@@ -3,8 +3,8 @@
 ``python benchmarks/retrieval_truth.py --workspace workspace/demo`` simulates an airport, a port and a city with another
 seed, tiles them as the demo does, and embeds the small tiles with the checkpoint that `make demo` left. Searching for
 aircraft should rank tiles that hold one above those that hold none: the area under the curve, over the whole archive,
-within a box around the airport's scene, and on the apron alone, the least box that holds all aircraft, where nearly all
-that looks like one is near one. How many there are is asked of the demo's answerer and held against the truth.
+within the airport's scene, and within the least box that holds all aircraft, where nearly all that looks like one is
+near one. How many there are is asked of the demo's answerer and held against the truth.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def main() -> None:
         at_airports = [hit.entry for hit in everywhere if hit.entry.facts["scene_name"] in airports]
         within = {
             place: archive.search(query, len(archive), Filters(scales=("S",), bbox=box_around(entries)))
-            for place, entries in {"in_box": at_airports, "on_apron": with_aircraft}.items()
+            for place, entries in {"in_scene": at_airports, "in_box": with_aircraft}.items()
         }
         asked = rows[:: max(1, len(rows) // 200)]
         answers = models.load(trained / "vqa" / "checkpoint").answer(

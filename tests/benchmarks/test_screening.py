@@ -33,7 +33,7 @@ def test_the_default_table_holds_the_scores_that_are_measured_today(screening: M
     stored = {row["tile_id"]: row["quality"] for row in pq.read_table(package_path()).to_pylist()}
     measured = screening.labelled_tiles(next(screening.scenes(screening.TRAINING_SEEDS)))
     shared = [tile for tile in measured if tile.tile_id in stored]
-    assert len(shared) >= 50
+    assert len(shared) >= 50, "run `python benchmarks/screening.py --write-labels`"
     for tile in shared:
         assert stored[tile.tile_id] == pytest.approx(tile.quality.record(), rel=0.01, abs=0.01), (
             "run `python benchmarks/screening.py --write-labels`"

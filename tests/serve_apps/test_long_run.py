@@ -81,12 +81,14 @@ def test_an_index_is_switched_under_load_and_no_request_falls_between(
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         loads = [pool.submit(load, client) for client in range(CLIENTS)]
-        time.sleep(3)
-        index_tiles(workspace, tables, other, run="other")
-        until = time.monotonic() + 90
-        while requests.get(f"{url}/v1/info", timeout=60).json() == first and time.monotonic() < until:
-            time.sleep(0.5)
-        ended.append(time.monotonic() + 3)
+        try:
+            time.sleep(3)
+            index_tiles(workspace, tables, other, run="other")
+            until = time.monotonic() + 90
+            while requests.get(f"{url}/v1/info", timeout=60).json() == first and time.monotonic() < until:
+                time.sleep(0.5)
+        finally:
+            ended.append(time.monotonic() + 3)
         answers = [answer for one in loads for answer in one.result()]
     after = {text: asked(url, text) for text in WORDS}
     assert Version.current(workspace).checkpoint == "runs/other/checkpoint"

@@ -2,8 +2,8 @@
 
 A tile's *cell* is the smallest that holds its bounds, so what lies within a cell has keys that begin with the cell's
 own (Web Mercator's quadkeys; mercantile). To touch a box is then to lie in one of a few runs of keys, or to have one of
-the keys above them. A *zone* is a cell that is no smaller than a few degrees, for boxes that hold much of an archive:
-there are so few that an index keeps the tiles of each together. Ranges of edges, each of which most of an archive
+the keys above them. A *zone* is a cell of the fifth division or above, for boxes that hold much of an archive: there
+are so few that an index keeps the tiles of each together. Ranges of edges, each of which most of an archive
 passes, take an index far longer than either.
 """
 
@@ -20,17 +20,19 @@ Bounds = tuple[float, float, float, float]
 """West, south, east, north in degrees; west exceeds east over the antimeridian."""
 
 _HIGHEST_LAT = 89.0
-"""Degrees; nearer to a pole Mercator has no place, and all lies in the outermost cells."""
+"""Degrees; nearer to a pole Mercator is infinite. From 85.05 on all lies in the outermost cells."""
 
 _ZONE_ZOOM = 5
-"""Zones are up to 11.25 degrees wide: a thousand of them."""
+"""Zones are 11.25 degrees wide, but for those above them: some 1400."""
 
 _WIDEST_DEG2 = 1000.0
-"""Square degrees; of larger boxes the zones are looked up."""
+"""Square degrees; a search looks larger boxes up by their zones."""
 
 _MOST_CELLS = 64
 _DEEPEST = 24
 _LEAST_FIT = 0.25
+_SMALL_DEG2 = 1e-3
+"""Square degrees; cells that cover no more than this let little through, however thin the box."""
 _EDGE = 1e-9
 """Degrees by which a box is grown, so that what ends where it begins touches it."""
 
@@ -62,7 +64,7 @@ def zone_of(cell: str) -> str:
 
 
 def is_wide(box: Bounds) -> bool:
-    """Tell boxes of continents, of which zones are looked up, from those of which cells are."""
+    """Tell boxes of continents, which a search looks up by zones, from those that it looks up by cells."""
     return (box[2] - box[0]) * (box[3] - box[1]) > _WIDEST_DEG2
 
 
@@ -73,7 +75,7 @@ def zones_touching(box: Bounds) -> tuple[str, ...]:
 
 
 def runs_touching(box: Bounds) -> Runs | None:
-    """Return the cells of what may touch a box; nothing for one so thin that they would let four times as much through.
+    """Return the cells of what may touch a box; nothing for a long and thin one, of which they would let through more.
 
     Args:
         box: With west below east.
@@ -83,7 +85,7 @@ def runs_touching(box: Bounds) -> Runs | None:
         first, last = finer
     upper, lower = mercantile.bounds(first), mercantile.bounds(last)
     covered = (lower.east - upper.west) * (upper.north - lower.south)
-    if (box[2] - box[0]) * (box[3] - box[1]) < _LEAST_FIT * covered:
+    if covered > _SMALL_DEG2 and (box[2] - box[0]) * (box[3] - box[1]) < _LEAST_FIT * covered:
         return None
     keys = _keys(first, last)
     return Runs(tuple(_joined(keys)), tuple(sorted(_above(keys))))

@@ -18,7 +18,7 @@ __all__ = ["Filters", "Name", "TileId"]
 TileId = Annotated[str, Field(pattern=r"^[\w.:-]{1,128}$")]
 Metres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w .+/-]+$")]
-_Bounds = tuple[Longitude, Latitude, Longitude, Latitude]
+_Box = tuple[Longitude, Latitude, Longitude, Latitude]
 
 
 class Filters(BaseModel):
@@ -26,7 +26,7 @@ class Filters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    bbox: _Bounds | None = None
+    bbox: _Box | None = None
     """West, south, east, north in degrees (WGS84); tiles whose bounds touch it."""
     polygon: Area | None = None
     """GeoJSON Polygon or MultiPolygon; tiles whose footprint touches it."""
@@ -49,7 +49,7 @@ class Filters(BaseModel):
 
     @field_validator("bbox")
     @classmethod
-    def _upright(cls, bbox: _Bounds | None) -> _Bounds | None:
+    def _upright(cls, bbox: _Box | None) -> _Box | None:
         if bbox is not None and (bbox[0] > bbox[2] or bbox[1] > bbox[3]):
             raise ValueError("is inverted: give west, south, east, north (a box over the antimeridian is asked as two)")
         return bbox
@@ -64,7 +64,7 @@ class Filters(BaseModel):
 
     def where(self) -> str | None:
         """Return the conditions as SQL for LanceDB, or nothing when there are none; of a polygon, its bounds."""
-        return " AND ".join((*map(_touches, self._boxes()), *self._conditions())) or None
+        return " AND ".join((*map(_touching, self._boxes()), *self._conditions())) or None
 
     def loosely(self) -> str | None:
         """Return SQL that an index answers faster than `where` and that lets more through, which `hold` tells.
@@ -75,16 +75,23 @@ class Filters(BaseModel):
         boxes = self._boxes()
         if not any(map(is_wide, boxes)):
             return None
-        places = (_in_zones(box) if is_wide(box) else _touches(box) for box in boxes)
+        places = (_in_zones(box) if is_wide(box) else _touching(box) for box in boxes)
         return " AND ".join((*places, *self._conditions()))
 
     def hold(self, entries: Sequence[Entry]) -> list[bool]:
         """Say of each entry that `where` or `loosely` let through whether box and polygon hold for it exactly."""
-        held = [all(_touch(entry.bounds, box) for box in self._boxes()) for entry in entries]
+        boxes, within = self._boxes(), self.within([entry.footprint for entry in entries])
+        return [
+            inside and all(_touches(entry.bounds, box) for box in boxes)
+            for entry, inside in zip(entries, within, strict=True)
+        ]
+
+    def within(self, footprints: Sequence[bytes]) -> list[bool]:
+        """Say of each footprint (WKB) whether it touches the polygon, of which `where` knows the bounds alone."""
         if self.polygon is None:
-            return held
-        touching = shapely.intersects(shapely.from_wkb([entry.footprint for entry in entries]), self.polygon.outline)
-        return [bool(one and other) for one, other in zip(held, touching, strict=True)]
+            return [True] * len(footprints)
+        found: list[bool] = shapely.intersects(shapely.from_wkb(list(footprints)), self.polygon.outline).tolist()
+        return found
 
     def _boxes(self) -> list[Bounds]:
         boxes: list[Bounds] = [self.bbox] if self.bbox else []
@@ -110,7 +117,7 @@ class Filters(BaseModel):
                 yield f"time {sign} {_moment(moment)}"
 
 
-def _touches(box: Bounds) -> str:
+def _touching(box: Bounds) -> str:
     """Return SQL for what touches a box: its cell is one of a few, and then the edges decide."""
     west, south, east, north = box
     across = f"xmin <= {east!r} AND xmax >= {west!r}"
@@ -120,8 +127,8 @@ def _touches(box: Bounds) -> str:
     return f"{_in_cells(cells)} AND {edges}" if cells else edges
 
 
-def _touch(bounds: Bounds, box: Bounds) -> bool:
-    """Do as `_touches`."""
+def _touches(bounds: Bounds, box: Bounds) -> bool:
+    """Say what the edges of `_touching` say."""
     eastern, western = bounds[0] <= box[2], bounds[2] >= box[0]
     across = (eastern or western) if bounds[0] > bounds[2] else (eastern and western)
     return across and bounds[1] <= box[3] and bounds[3] >= box[1]

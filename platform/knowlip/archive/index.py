@@ -128,7 +128,7 @@ class Archive:
             k: Most tiles to return.
             filters: Conditions that hold before the nearest are taken, so that ``k`` tiles are found where ``k`` fit.
             exact: Compare every vector that passes the filters. By default in a small archive, and in a large one where
-                the filters leave so few that approximate search finds fewer than it was asked for.
+                the filters leave so few that approximate search finds fewer than it looks for.
 
         Raises:
             DataError: The query has another width, or is not finite, or is zero.
@@ -151,7 +151,7 @@ class Archive:
             if len(kept) >= k or len(rows) < limit:
                 return kept[:k]
             # Zones let more through than their box, and the bounds of a polygon more than the polygon: look further.
-            where, limit = filters.where(), 4 * limit
+            where, limit, loosely = filters.where(), (k if loosely else 4 * limit), None
 
     @_reading
     def browse(self, filters: Filters | None = None, *, limit: int = 10, offset: int = 0) -> list[Entry]:
@@ -168,9 +168,10 @@ class Archive:
             found = found.where(where)
         if filters.polygon is None:
             return [Entry.from_row(row) for row in found.limit(limit).offset(offset).to_arrow().to_pylist()]
-        entries = [Entry.from_row(row) for row in found.limit(_MOST_WITHIN).to_arrow().to_pylist()]
-        kept = [entry for entry, holds in zip(entries, filters.hold(entries), strict=True) if holds]
-        return kept[offset : offset + limit]
+        rows = found.limit(_MOST_WITHIN).to_arrow().to_pylist()
+        within = filters.within([row["geometry"] for row in rows])
+        kept = [row for row, inside in zip(rows, within, strict=True) if inside]
+        return [Entry.from_row(row) for row in kept[offset : offset + limit]]
 
     @_reading
     def count(self, filters: Filters | None = None) -> int:

@@ -42,7 +42,7 @@ _LARGEST_PX = 1 << 26
 """Pixels of the rows that are held at most, even if blocks that are taller are then decoded again."""
 
 _SAMPLED_WHOLE_PX = 1 << 20
-"""Scenes up to so many pixels are sampled whole: of a few squares of these a handful of fields would decide."""
+"""Scenes up to so many pixels are sampled whole: a few squares of one would show a handful of its fields."""
 
 _SAMPLED_SHARE = 1 / 16
 _SAMPLED_PX = 1 << 25

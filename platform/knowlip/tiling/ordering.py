@@ -52,12 +52,17 @@ def row_groups_within(metadata: pq.FileMetaData, bounds: tuple[float, float, flo
     found = []
     for index in range(metadata.num_row_groups):
         edges = _bbox_statistics(metadata.row_group(index))
-        apart = edges and (
-            edges["xmin"][0] > east or edges["xmax"][1] < west or edges["ymin"][0] > north or edges["ymax"][1] < south
-        )
-        if not apart:
+        if not (edges and _apart(edges, west, south, east, north)):
             found.append(index)
     return found
+
+
+def _apart(edges: dict[str, tuple[float, float]], west: float, south: float, east: float, north: float) -> bool:
+    if edges["ymin"][0] > north or edges["ymax"][1] < south:
+        return True
+    # A tile over the antimeridian begins in the east and ends in the west.
+    over_antimeridian = edges["xmin"][1] - edges["xmax"][0] > 180.0
+    return not over_antimeridian and (edges["xmin"][0] > east or edges["xmax"][1] < west)
 
 
 def _bbox_statistics(group: pq.RowGroupMetaData) -> dict[str, tuple[float, float]]:

@@ -274,7 +274,9 @@ def test_the_large_path_recalls_what_the_exact_one_finds(workspace, monkeypatch)
     archive.optimise()
     broad, narrow, fewer_than_asked = (Filters(bbox=(0, 0, east, 1)) for east in (60, 0.5, 0.1))
     assert 0 < archive.count(fewer_than_asked) < 10 < archive.count(narrow) < 50
-    for filters in (None, broad, narrow, fewer_than_asked):
+    continents = Filters(bbox=(0, -45, 60, 45))
+    assert continents.loosely()
+    for filters in (None, broad, narrow, fewer_than_asked, continents):
         recalls = []
         for query in unit_vectors(10, 3):
             exact = {hit.entry.tile_id for hit in archive.search(query, 10, filters, exact=True)}
@@ -292,6 +294,8 @@ BOXES = {
     "a pole": (-180.0, 86.0, 180.0, 90.0),
     "the Pacific": (150.0, -30.0, 180.0, 30.0),
     "an equator": (-180.0, -10.0, 180.0, 10.0),
+    "east of the antimeridian": (-180.0, -20.0, -178.0, -15.0),
+    "west of the antimeridian": (178.0, -20.0, 180.0, -15.0),
 }
 
 
@@ -339,6 +343,20 @@ def test_a_box_finds_what_touches_it_and_the_nearest_of_that(scattered_once, box
     filters = Filters(bbox=box, scales=scales)
     assert archive.count(filters) == len(within)
     for query in unit_vectors(5, 6):
+        found = [hit.entry.tile_id for hit in archive.search(query, 10, filters)]
+        best = within[np.argsort(-(made[within] @ query))][:10]
+        assert found == [f"t{place:05d}" for place in best]
+
+
+def test_a_polygon_of_a_continent_finds_what_touches_it_however_little_is_looked_at_first(scattered_once, monkeypatch):
+    archive, bounds, made = scattered_once
+    corner = shapely.Polygon([(-100, -60), (100, -60), (100, 60), (-100, -60)])
+    filters = Filters(polygon=shapely.geometry.mapping(corner))
+    assert filters.loosely()
+    # The rows' footprints are all the same in this archive, so what touches the polygon is what touches its bounds.
+    within = np.flatnonzero(touching(bounds, corner.bounds))
+    monkeypatch.setattr("knowlip.archive.index._SPARE", 1)
+    for query in unit_vectors(5, 7):
         found = [hit.entry.tile_id for hit in archive.search(query, 10, filters)]
         best = within[np.argsort(-(made[within] @ query))][:10]
         assert found == [f"t{place:05d}" for place in best]

@@ -31,8 +31,18 @@ def test_no_tile_that_touches_a_box_is_missed(box, tile, share, over):
         moved = (lon, lat, min(lon + width, 180.0), min(lat + height, 90.0))
     cell = cell_of(moved)
     assert zone_of(cell) in zones_touching(box)
+    square = (lon, lat, min(lon + width, 180.0), min(lat + width, 90.0))
+    for one in (box, square):
+        runs = runs_touching(one)
+        assert runs is None or holds(runs, cell)
+
+
+@given(west=st.floats(-170, 170), south=st.floats(-80, 60), side=st.floats(-8, 1.4).map(lambda power: 10.0**power))
+def test_a_box_that_is_not_thin_has_runs(west, south, side):
+    box = (west, south, min(west + side, 179.0), south + side / 2)
     runs = runs_touching(box)
-    assert runs is None or holds(runs, cell)
+    assert 1 <= len(runs.runs) <= 33
+    assert holds(runs, cell_of(box))
 
 
 def test_runs_are_few_and_close():
@@ -42,8 +52,9 @@ def test_runs_are_few_and_close():
     assert not holds(runs, cell_of((22.1, 12.1, 22.2, 12.2)))
 
 
-def test_a_thin_box_has_no_runs():
+def test_a_long_thin_box_has_no_runs_and_a_point_has():
     assert runs_touching((0.0, -80.0, 0.001, 80.0)) is None
+    assert holds(runs_touching((10.0, 10.0, 10.0, 10.0)), cell_of((9.99, 9.99, 10.01, 10.01)))
 
 
 def test_a_tile_over_the_antimeridian_is_looked_at_for_every_box():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knowlip.errors import SceneError
-from knowlip.scenes.radiometry import Sample, Transfer, decide_quantity, measure_transfer
+from knowlip.scenes.radiometry import Sample, Transfer, decide_quantity, measure_transfer, valid_mask
 
 RNG = np.random.default_rng(7)
 POWER = RNG.gamma(4, 0.05 / 4, (12, 64, 64)).astype(np.float32)
@@ -56,6 +56,23 @@ def test_valid_pixels_are_1_to_255_and_the_rest_0() -> None:
     assert (levels[:15] == 0).all()
     assert levels[15:].min() == 1
     assert levels[15:].max() == 255
+
+
+@pytest.mark.parametrize("nodata", [None, -99.0, float("nan"), 50.0])
+@pytest.mark.parametrize("zero_is_nodata", [True, False])
+def test_parts_of_an_image_are_each_masked_as_they_need(
+    nodata: float | None, zero_is_nodata: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = np.random.default_rng(0).uniform(10.0, 100.0, (64, 32)).astype(np.float32)
+    raw[9, 3], raw[17, 5:9], raw[40, 0], raw[50:52] = np.nan, 0.0, np.inf, -99.0
+    raw[33, 7] = 50.0
+    transfer = Transfer("db", "declared", 10.0, 100.0, "db", nodata, zero_is_nodata)
+    whole = transfer.to_8bit(raw)
+    monkeypatch.setattr("knowlip.scenes.radiometry._AT_ONCE_PX", 8 * 32)
+    np.testing.assert_array_equal(transfer.to_8bit(raw), whole)
+    valid = valid_mask(raw, nodata, zero_is_nodata=zero_is_nodata)
+    assert 0 < (~valid).sum() < 100
+    np.testing.assert_array_equal(whole > 0, valid)
 
 
 def test_8_bit_sources_pass_through() -> None:
