@@ -19,7 +19,7 @@ from knowlip.workspace import Workspace
 __all__ = ["scene_digest"]
 
 _WHOLE_DIGEST_BYTES = 1 << 23
-_DIGEST_CHUNK = 1 << 17
+_DIGEST_CHUNK = 1 << 15
 _DIGEST_CHUNKS = 64
 _DIGEST_ROWS = 16
 
@@ -27,7 +27,7 @@ _DIGEST_ROWS = 16
 def scene_digest(path: str) -> str:
     """Return 16 hex digits that stand for a file's bytes, the same on every machine.
 
-    SHA-256 of the size and the bytes; of a file over 8 MiB, of 64 chunks of 128 KiB spread evenly from the first byte
+    SHA-256 of the size and the bytes; of a file over 8 MiB, of 64 chunks of 32 KiB spread evenly from the first byte
     to the last, so that a scene of many gigabytes needs no second reading. Of a raster whose bytes only GDAL reads
     (``/vsicurl/…``), of its size, type, place and 16 rows spread evenly.
     """
