@@ -27,7 +27,7 @@ _SPECKLE_CV_AMPLITUDE = 0.5227
 
 _CALIBRATED_POWER_MEDIAN = 2.0
 
-_AT_ONCE_PX = 1 << 17
+_AT_ONCE_PX = 1 << 16
 """Pixels that are quantised at once: what a core's own cache holds."""
 
 _HEADROOM_DB = 8.0

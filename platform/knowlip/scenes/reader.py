@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from rasterio.windows import Window
 from knowlip.errors import DataError, SceneError
 from knowlip.geography import crs_name
 from knowlip.scenes.bands import Band, named_bands
+from knowlip.scenes.blocks import FloatBlocks
 from knowlip.scenes.digest import scene_digest
 from knowlip.scenes.georeference import Georeference, Spacing
 from knowlip.scenes.radiometry import Sample, span_amplitude
@@ -117,6 +119,11 @@ class SceneReader:
     scene: Scene
     source: DatasetReader
 
+    @cached_property
+    def blocks(self) -> FloatBlocks | None:
+        """The file's blocks, where they are decoded faster than through GDAL."""
+        return FloatBlocks.of(self.scene.path, self.source, rows=self.piece[0])
+
     @property
     def piece(self) -> tuple[int, int]:
         """Rows and columns that are best read at once: whole blocks of the file, where they are not too tall."""
@@ -179,6 +186,8 @@ class SceneReader:
 
     def _decoded(self, band: int, window: Window) -> NDArray[Any]:
         """Read pixels; a store that does not answer is waited for, so that what fails is really broken."""
+        if self.blocks and (floats := self.blocks.read(band, window)) is not None:
+            return floats
         while True:
             try:
                 pixels: NDArray[Any] = self.source.read(band, window=window)

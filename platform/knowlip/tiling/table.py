@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from knowlip.geography import airports_within, footprint, nearest_place, ports_within, to_wgs84
-from knowlip.records import REJECTED, TILES, conform
+from knowlip.records import IMAGE_COLUMNS, REJECTED, TILES, conform
 from knowlip.scenes.reader import Scene, SceneReader
 from knowlip.tiling.averaging import Part
 from knowlip.tiling.cutting import CutTile, StoredParts, cut_strip, window_geometry
@@ -54,7 +54,11 @@ class StripTables:
     def tiles_table(self) -> pa.Table:
         """Return the kept tiles as GeoParquet."""
         rows = spatial_order(self.kept)
-        return with_geometry(conform(pa.Table.from_pylist(rows, schema=TILES), TILES, where="tiles"))
+        described = pa.schema([field for field in TILES if field.name not in IMAGE_COLUMNS])
+        table = pa.Table.from_pylist(rows, schema=described)
+        for name in IMAGE_COLUMNS:
+            table = table.append_column(name, _where_they_lie([row[name] for row in rows]))
+        return with_geometry(conform(table, TILES, where="tiles"))
 
     def rejected_table(self) -> pa.Table:
         """Return the tiles that were set aside as GeoParquet."""
@@ -64,6 +68,16 @@ class StripTables:
 def _rejected_table(rejected: list[dict[str, Any]]) -> pa.Table:
     rows = spatial_order(rejected)
     return with_geometry(conform(pa.Table.from_pylist(rows, schema=REJECTED), REJECTED, where="tiles/_rejected"))
+
+
+def _where_they_lie(images: list[bytes]) -> pa.ChunkedArray:
+    """Return images as a column without copying them: they are nearly all that a strip weighs."""
+    lengths = [pa.py_buffer(np.array([0, len(image)], dtype=np.int32)) for image in images]
+    chunks = [
+        pa.Array.from_buffers(pa.binary(), 1, [None, length, pa.py_buffer(image)])
+        for length, image in zip(lengths, images, strict=True)
+    ]
+    return pa.chunked_array(chunks, pa.binary())
 
 
 @cache

@@ -22,6 +22,9 @@ from knowlip.tiling.tile import Tile
 __all__ = ["ENL_BLOCK_PX", "Quality", "calm_looks", "measure_quality"]
 
 _LEVELS = 32
+_LEVEL_OF = np.array([0, *(1 + level // (256 // _LEVELS) for level in range(255))], dtype=np.uint8)
+"""Level of the co-occurrence matrix of each 8-bit value."""
+
 _ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
 _DISTANCE_SHARE = 1 / 32
 """Co-occurrence distance as a share of the tile's side (32 m of 1024 m): beyond the reach of resampled speckle."""
@@ -138,7 +141,7 @@ def _histogram(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def _cooccurrence(pixels: NDArray[np.uint8]) -> tuple[float, float, float, float]:
     # Level 0 of the matrix collects no data; its row and column are dropped, so edges of the scene make no texture.
-    levels = np.where(pixels > 0, (pixels.astype(np.int16) - 1) // 8 + 1, 0).astype(np.uint8)
+    levels = np.take(_LEVEL_OF, pixels)
     distance = max(1, round(max(pixels.shape) * _DISTANCE_SHARE))
     matrix: NDArray[np.float64] = graycomatrix(  # type: ignore[no-untyped-call]
         levels, [distance], _ANGLES, levels=_LEVELS + 1, symmetric=True
@@ -198,7 +201,7 @@ def _block_looks(
     step = max(1, int(np.sqrt(down * across / most)))
     whole = pixels[: down * side, : across * side].reshape(down, side, across, side)[::step, :, ::step]
     blocks = whole.transpose(0, 2, 1, 3).reshape(-1, side * side)
-    blocks = blocks[(blocks > 0).all(axis=1)]
+    blocks = blocks[blocks.min(axis=1) > 0]
     power = np.take(10.0 ** (decibels.astype(np.float64) / 10.0), blocks)
     mean = power.mean(axis=1)
     spread = np.einsum("ij,ij->i", power, power) / side**2 - mean**2
