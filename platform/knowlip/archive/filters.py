@@ -69,14 +69,14 @@ class Filters(BaseModel):
     def loosely(self) -> str | None:
         """Return SQL that an index answers faster than `where` and that lets more through, which `hold` tells.
 
-        There is some for boxes of continents: to look at the edges of all that their zones hold takes longer than the
-        search.
+        There is some for boxes: to look at the edges of all that their cells hold takes longer than the search.
         """
         boxes = self._boxes()
-        if not any(map(is_wide, boxes)):
+        places = [_near(box) for box in boxes]
+        if not any(places):
             return None
-        places = (_in_zones(box) if is_wide(box) else _touching(box) for box in boxes)
-        return " AND ".join((*places, *self._conditions()))
+        found = (place or _touching(box) for place, box in zip(places, boxes, strict=True))
+        return " AND ".join((*found, *self._conditions()))
 
     def hold(self, entries: Sequence[Entry]) -> list[bool]:
         """Say of each entry that `where` or `loosely` let through whether box and polygon hold for it exactly."""
@@ -123,8 +123,16 @@ def _touching(box: Bounds) -> str:
     across = f"xmin <= {east!r} AND xmax >= {west!r}"
     over_antimeridian = f"xmin > xmax AND (xmin <= {east!r} OR xmax >= {west!r})"
     edges = f"(({across}) OR ({over_antimeridian})) AND ymin <= {north!r} AND ymax >= {south!r}"
-    cells = None if is_wide(box) else runs_touching(box)
-    return f"{_in_cells(cells)} AND {edges}" if cells else edges
+    cells = None if is_wide(box) else _near(box)
+    return f"{cells} AND {edges}" if cells else edges
+
+
+def _near(box: Bounds) -> str | None:
+    """Return SQL for what lies in the zones or the cells that a box touches; nothing where these help little."""
+    if is_wide(box):
+        return f"zone IN ({', '.join(map(_quoted, zones_touching(box)))})"
+    cells = runs_touching(box)
+    return _in_cells(cells) if cells else None
 
 
 def _touches(bounds: Bounds, box: Bounds) -> bool:
@@ -138,10 +146,6 @@ def _in_cells(cells: Runs) -> str:
     runs = [f"(cell >= '{first}' AND cell < '{after}')" for first, after in cells.runs]
     above = f"cell IN ({', '.join(map(_quoted, cells.above))})" if cells.above else None
     return f"({' OR '.join([*runs, above] if above else runs)})"
-
-
-def _in_zones(box: Bounds) -> str:
-    return f"zone IN ({', '.join(map(_quoted, zones_touching(box)))})"
 
 
 def _quoted(value: str) -> str:

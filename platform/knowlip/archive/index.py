@@ -28,8 +28,14 @@ _EXACT_ROWS = 50_000
 """Up to this many rows in the table every vector is compared: exact, and fast enough."""
 _INDEXED_ROWS = 10_000
 """From this many rows on, the filtered columns get an index."""
-_SPARE = 2
-"""So many times as many tiles are looked at first where zones stand for a box, which let a little too much through."""
+_FEW_ROWS = 2_000
+"""Up to this many rows that pass the filters are compared one by one: they are read sooner than a graph is walked."""
+_SPARE = 3
+"""So many times as many tiles are looked at first where cells stand for a box, which let too much through …"""
+_FURTHER = 4
+"""… then so many times more …"""
+_FURTHEST = 12
+"""… and beyond so many times as many, the box itself decides."""
 _MOST_WITHIN = 10_000
 """So many tiles within a polygon's bounds are looked at when there is no query to order them by."""
 _FEW_VALUES = frozenset({"zone", "scale", "sensor", "polarisation"})
@@ -128,7 +134,7 @@ class Archive:
             k: Most tiles to return.
             filters: Conditions that hold before the nearest are taken, so that ``k`` tiles are found where ``k`` fit.
             exact: Compare every vector that passes the filters. By default in a small archive, and in a large one where
-                the filters leave so few that approximate search finds fewer than it looks for.
+                the filters leave few, or fewer than approximate search looks for.
 
         Raises:
             DataError: The query has another width, or is not finite, or is zero.
@@ -139,7 +145,7 @@ class Archive:
         if loosely := filters.loosely():
             where, limit = loosely, _SPARE * k
         if exact is None:
-            exact = len(self) <= _EXACT_ROWS
+            exact = len(self) <= _EXACT_ROWS or (where is not None and self._table.count_rows(where) <= _FEW_ROWS)
         while True:
             rows = self._nearest(query, limit, where, exact)
             if len(rows) < limit and not exact:
@@ -150,8 +156,10 @@ class Archive:
             kept = [hit for hit, holds in zip(hits, held, strict=True) if holds]
             if len(kept) >= k or len(rows) < limit:
                 return kept[:k]
-            # Zones let more through than their box, and the bounds of a polygon more than the polygon: look further.
-            where, limit, loosely = filters.where(), (k if loosely else 4 * limit), None
+            # Cells let more through than their box, and the bounds of a polygon more than the polygon: look further.
+            limit *= _FURTHER
+            if limit > _FURTHEST * k:
+                where = filters.where()
 
     @_reading
     def browse(self, filters: Filters | None = None, *, limit: int = 10, offset: int = 0) -> list[Entry]:
