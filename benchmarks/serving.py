@@ -127,8 +127,8 @@ class Bare:
 
     def __call__(self, texts: list[str]) -> list[list[dict[str, Any]]]:
         """Return the features found for each text."""
-        vectors = self.model.encode_query(texts)
-        return [[hit.entry.feature() for hit in self.archive.search(vector, K)] for vector in vectors]
+        found = self.archive.search_each(self.model.encode_query(texts), K)
+        return [[hit.entry.feature() for hit in hits] for hits in found]
 
 
 def floor(workspace: Workspace, seconds: float) -> dict[str, Any]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Literal
+from weakref import WeakValueDictionary
 
+import numpy as np
+from numpy.typing import NDArray
 from ray import serve
 
 from knowlip.archive import Entry, Filters, Hit, Holdings, Version, read_cog, read_picture
 from knowlip.workspace import Workspace
+from serve_apps.batching import Batched
 from serve_apps.messages import Embedded
 
 if TYPE_CHECKING:
@@ -16,7 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Family", "Index"]
 
+_MOST_ALIKE = 32
+"""Searches that go through the index at once."""
+
 Family = dict[Literal["parents", "children"], list[Entry]]
+
+_Searches = Batched[NDArray[np.float32], list[Hit]]
 
 
 @serve.deployment
@@ -34,10 +44,20 @@ class Index:
     def __init__(self, workspace: Workspace, checkpoint: str | None) -> None:
         self.archive = _opened(workspace, Version.in_use(workspace, checkpoint=checkpoint))
         self._open = {self.archive.version.digest: self.archive}
+        # Held by those who wait for an answer; nothing is kept of filters that nobody asks for any more.
+        self._alike: WeakValueDictionary[tuple[str, int, str], _Searches] = WeakValueDictionary()
 
     async def search(self, query: Embedded, k: int, filters: Filters) -> list[Hit]:
-        """Return the tiles nearest to an embedding."""
-        return await asyncio.to_thread(lambda: self._of(query.version).search(query.vector, k, filters))
+        """Return the tiles nearest to an embedding; of searches by the same filters, all that wait go at once."""
+        key = query.version.digest, k, filters.model_dump_json(exclude_defaults=True)
+        searches = self._alike.get(key)
+        if searches is None:
+            found = partial(self._found, query.version, k, filters)
+            searches = self._alike[key] = Batched(found, asyncio.Lock(), most=_MOST_ALIKE)
+        return await searches(query.vector)
+
+    def _found(self, version: Version, k: int, filters: Filters, vectors: list[NDArray[np.float32]]) -> list[list[Hit]]:
+        return self._of(version).search_each(vectors, k, filters)
 
     async def browse(self, filters: Filters, limit: int, offset: int) -> tuple[list[Entry], int]:
         """Return tiles that pass the filters, and how many there are."""

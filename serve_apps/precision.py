@@ -9,7 +9,12 @@ __all__ = ["inference", "take_threads"]
 
 
 def take_threads(threads: int) -> None:
-    """Compute with so many threads, 0 for as many as there are cores: Ray would leave one to a part of a CPU."""
+    """Compute with so many threads, 0 for as many as there are cores: Ray would leave one to a part of a CPU.
+
+    Threads that wait for one another sleep meanwhile: by spinning they would take the cores from the gateway and the
+    index, which have the next request to prepare.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import torch
 
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))

@@ -42,6 +42,8 @@ _FEW_VALUES = frozenset({"zone", "scale", "sensor", "polarisation"})
 _STALE_AFTER = timedelta(seconds=5)
 
 
+Vector = npt.NDArray[np.floating[Any]]
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -118,48 +120,62 @@ class Archive:
         """Return the number of tiles."""
         return int(self._table.count_rows())
 
-    @_reading
     def search(
         self,
-        vector: npt.NDArray[np.floating[Any]],
+        vector: Vector,
         k: int = 10,
         filters: Filters | None = None,
         *,
         exact: bool | None = None,
     ) -> list[Hit]:
-        """Return the tiles nearest to a query, best first.
+        """Return the tiles nearest to a query, best first: `search_each` of one."""
+        return self.search_each([vector], k, filters, exact=exact)[0]
+
+    @_reading
+    def search_each(
+        self,
+        vectors: Sequence[Vector],
+        k: int = 10,
+        filters: Filters | None = None,
+        *,
+        exact: bool | None = None,
+    ) -> list[list[Hit]]:
+        """Return the tiles nearest to each of some queries, best first; many at once take little longer than one.
 
         Args:
-            vector: Query embedding, shape ``(width,)``; its length does not matter.
-            k: Most tiles to return.
+            vectors: Query embeddings, each of shape ``(width,)``; their length does not matter.
+            k: Most tiles to return for each.
             filters: Conditions that hold before the nearest are taken, so that ``k`` tiles are found where ``k`` fit.
             exact: Compare every vector that passes the filters. By default in a small archive, and in a large one where
                 the filters leave few, or fewer than approximate search looks for.
 
         Raises:
-            DataError: The query has another width, or is not finite, or is zero.
+            DataError: A query has another width, or is not finite, or is zero.
             WorkspaceError: The store does not answer (code ``unreachable``), as of every reading below.
         """
-        query, filters = self._checked(vector), filters or Filters()
+        queries, filters = [self._checked(vector) for vector in vectors], filters or Filters()
         where, limit = filters.where(), k
         if loosely := filters.loosely():
             where, limit = loosely, _SPARE * k
         if exact is None:
             exact = len(self) <= _EXACT_ROWS or (where is not None and self._table.count_rows(where) <= _FEW_ROWS)
-        while True:
-            rows = self._nearest(query, limit, where, exact)
-            if len(rows) < limit and not exact:
+        found: dict[int, list[Hit]] = {}
+        while left := [number for number in range(len(queries)) if number not in found]:
+            nearest = self._nearest([queries[number] for number in left], limit, where, exact)
+            if not exact and min(map(len, nearest)) < limit:
                 exact = True
                 continue
-            hits = [Hit(score=1.0 - row["_distance"], entry=Entry.from_row(row)) for row in rows]
-            held = filters.hold([hit.entry for hit in hits])
-            kept = [hit for hit, holds in zip(hits, held, strict=True) if holds]
-            if len(kept) >= k or len(rows) < limit:
-                return kept[:k]
+            for number, rows in zip(left, nearest, strict=True):
+                hits = [Hit(score=1.0 - row["_distance"], entry=Entry.from_row(row)) for row in rows]
+                held = filters.hold([hit.entry for hit in hits])
+                kept = [hit for hit, holds in zip(hits, held, strict=True) if holds]
+                if len(kept) >= k or len(rows) < limit:
+                    found[number] = kept[:k]
             # Cells let more through than their box, and the bounds of a polygon more than the polygon: look further.
             limit *= _FURTHER
             if limit > _FURTHEST * k:
                 where = filters.where()
+        return [found[number] for number in range(len(queries))]
 
     @_reading
     def browse(self, filters: Filters | None = None, *, limit: int = 10, offset: int = 0) -> list[Entry]:
@@ -250,21 +266,24 @@ class Archive:
         self._table.optimize(cleanup_older_than=timedelta(hours=1))
 
     def _nearest(
-        self, query: npt.NDArray[np.float32], limit: int, where: str | None, exact: bool
-    ) -> list[dict[str, Any]]:
-        found = self._table.search(query).distance_type("cosine").select([*READ, "_distance"]).limit(limit)
+        self, queries: Sequence[npt.NDArray[np.float32]], limit: int, where: str | None, exact: bool
+    ) -> list[list[dict[str, Any]]]:
+        wanted = queries[0] if len(queries) == 1 else list(queries)
+        found = self._table.search(wanted).distance_type("cosine").select([*READ, "_distance"]).limit(limit)
         if where:
             found = found.where(where, prefilter=True)
         found = found.bypass_vector_index() if exact else found.ef(max(10 * limit, 200)).refine_factor(4)
-        rows: list[dict[str, Any]] = found.to_arrow().to_pylist()
-        return rows
+        nearest: list[list[dict[str, Any]]] = [[] for _ in queries]
+        for row in found.to_arrow().to_pylist():
+            nearest[row.get("query_index", 0)].append(row)
+        return nearest
 
     def _rows(self, where: str | None, *, limit: int) -> list[Entry]:
         found = self._table.search().select(list(READ)).limit(limit)
         rows = (found.where(where) if where else found).to_arrow().to_pylist()
         return [Entry.from_row(row) for row in rows]
 
-    def _checked(self, vector: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    def _checked(self, vector: Vector) -> npt.NDArray[np.float32]:
         query = np.asarray(vector, dtype=np.float32).reshape(-1)
         if query.size != self.version.width or not np.isfinite(query).all() or not query.any():
             raise DataError(
