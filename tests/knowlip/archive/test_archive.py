@@ -285,6 +285,24 @@ def test_the_large_path_recalls_what_the_exact_one_finds(workspace, monkeypatch)
         assert np.mean(recalls) >= 0.99
 
 
+@pytest.mark.parametrize("few", [0, 2_000], ids=["by the graph", "one by one"])
+def test_many_searches_at_once_find_what_each_finds_alone(workspace, monkeypatch, few):
+    monkeypatch.setattr("knowlip.archive.index._EXACT_ROWS", 1500)
+    monkeypatch.setattr("knowlip.archive.index._INDEXED_ROWS", 1000)
+    monkeypatch.setattr("knowlip.archive.index._FEW_ROWS", few)
+    archive = Archive.of_version(workspace, VERSION)
+    archive.add(rows_of(archive, unit_vectors(3000, 2), west=np.arange(3000) * 0.02))
+    archive.optimise()
+    queries = list(unit_vectors(9, 3))
+    for filters in (None, Filters(bbox=(0, 0, 20, 1)), Filters(bbox=(0, 0, 0.1, 1)), Filters(scales=("L",))):
+        together = archive.search_each(queries, 7, filters)
+        assert together == [archive.search(query, 7, filters) for query in queries]
+        assert all(hits == sorted(hits, key=lambda hit: -hit.score) for hits in together)
+    with pytest.raises(DataError, match="is no query for this index"):
+        archive.search_each([*queries, np.zeros(WIDTH)], 7)
+    assert archive.search_each([], 7) == []
+
+
 BOXES = {
     "a hemisphere": (-90.0, -45.0, 90.0, 45.0),
     "a country": (-77.3, -18.1, -51.9, 11.7),
