@@ -43,7 +43,6 @@ _STALE_AFTER = timedelta(seconds=5)
 
 
 Vector = npt.NDArray[np.floating[Any]]
-
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 

@@ -267,6 +267,7 @@ def test_the_large_path_recalls_what_the_exact_one_finds(workspace, monkeypatch)
     """Above the thresholds the table gets its indices; both paths are asked the same."""
     monkeypatch.setattr("knowlip.archive.index._EXACT_ROWS", 1500)
     monkeypatch.setattr("knowlip.archive.index._INDEXED_ROWS", 1000)
+    monkeypatch.setattr("knowlip.archive.index._FEW_ROWS", 0)
     archive = Archive.of_version(workspace, VERSION)
     centres = unit_vectors(40, 1)
     made = centres[np.arange(4000) % 40] + 0.3 * unit_vectors(4000, 2)
