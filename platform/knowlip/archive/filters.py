@@ -78,6 +78,11 @@ class Filters(BaseModel):
         found = (place or _touching(box) for place, box in zip(places, boxes, strict=True))
         return " AND ".join((*found, *self._conditions()))
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether a box or polygon is as large as a continent: it hardly leaves few tiles, and counting them takes long."""
+        return any(map(is_wide, self._boxes()))
+
     def hold(self, entries: Sequence[Entry]) -> list[bool]:
         """Say of each entry that `where` or `loosely` let through whether box and polygon hold for it exactly."""
         boxes, within = self._boxes(), self.within([entry.footprint for entry in entries])

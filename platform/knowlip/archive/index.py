@@ -30,6 +30,8 @@ _INDEXED_ROWS = 10_000
 """From this many rows on, the filtered columns get an index."""
 _FEW_ROWS = 2_000
 """Up to this many rows that pass the filters are compared one by one: they are read sooner than a graph is walked."""
+_WALKED, _REFINED = 200, 4
+"""Least breadth of the walk through the graph, and how many times as many vectors are compared anew in full."""
 _SPARE = 3
 """So many times as many tiles are looked at first where cells stand for a box, which let too much through …"""
 _FURTHER = 4
@@ -157,10 +159,12 @@ class Archive:
         if loosely := filters.loosely():
             where, limit = loosely, _SPARE * k
         if exact is None:
-            exact = len(self) <= _EXACT_ROWS or (where is not None and self._table.count_rows(where) <= _FEW_ROWS)
+            exact = len(self) <= _EXACT_ROWS or (where is not None and not filters.is_wide and self._are_few(where))
         found: dict[int, list[Hit]] = {}
         while left := [number for number in range(len(queries)) if number not in found]:
-            nearest = self._nearest([queries[number] for number in left], limit, where, exact)
+            # As many as are wanted, not as many as are looked at, decide how much of the graph is walked.
+            walked = None if exact else max(10 * k, _REFINED * limit, _WALKED)
+            nearest = self._nearest([queries[number] for number in left], limit, where, walked)
             if not exact and min(map(len, nearest)) < limit:
                 exact = True
                 continue
@@ -264,14 +268,17 @@ class Archive:
             self._table.create_index("vector", config=HnswSq(distance_type="cosine"))
         self._table.optimize(cleanup_older_than=timedelta(hours=1))
 
+    def _are_few(self, where: str) -> bool:
+        return int(self._table.count_rows(where)) <= _FEW_ROWS
+
     def _nearest(
-        self, queries: Sequence[npt.NDArray[np.float32]], limit: int, where: str | None, exact: bool
+        self, queries: Sequence[npt.NDArray[np.float32]], limit: int, where: str | None, walked: int | None
     ) -> list[list[dict[str, Any]]]:
         wanted = queries[0] if len(queries) == 1 else list(queries)
         found = self._table.search(wanted).distance_type("cosine").select([*READ, "_distance"]).limit(limit)
         if where:
             found = found.where(where, prefilter=True)
-        found = found.bypass_vector_index() if exact else found.ef(max(10 * limit, 200)).refine_factor(4)
+        found = found.ef(walked).refine_factor(_REFINED) if walked else found.bypass_vector_index()
         nearest: list[list[dict[str, Any]]] = [[] for _ in queries]
         for row in found.to_arrow().to_pylist():
             nearest[row.get("query_index", 0)].append(row)
