@@ -80,7 +80,7 @@ class Filters(BaseModel):
 
     @property
     def is_wide(self) -> bool:
-        """Whether a box or polygon is as large as a continent: it hardly leaves few tiles, and counting them takes long."""
+        """Whether a box or polygon is as large as a continent: it hardly leaves few tiles, and counting takes long."""
         return any(map(is_wide, self._boxes()))
 
     def hold(self, entries: Sequence[Entry]) -> list[bool]:
