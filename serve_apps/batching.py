@@ -1,4 +1,4 @@
-"""Requests that wait for a model are computed together."""
+"""Requests that wait for a model or the index are computed together."""
 
 from __future__ import annotations
 
