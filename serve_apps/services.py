@@ -10,7 +10,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from knowlip.errors import KnowlipError
+from knowlip.errors import KnowlipError, cause_of
 from serve_apps.problems import Problem
 
 __all__ = ["Services"]
@@ -65,10 +65,12 @@ class Services:
             raise Problem(503, "a part of the service is being started again; try again", _SOON) from error
         except TimeoutError as error:
             raise Problem(504, f"no answer within {self.timeout_s:g} s") from error
-        except RayTaskError as error:
-            if isinstance(error.cause, KnowlipError):
-                raise _refusal(error.cause) from error
-            raise
+        except (RayTaskError, KnowlipError) as error:
+            # Over gRPC (RAY_SERVE_THROUGHPUT_OPTIMIZED) an error comes as it was raised, without Ray's wrapping.
+            refused = cause_of(error, KnowlipError)
+            if refused is None:
+                raise
+            raise _refusal(refused) from error
 
     async def ready(self) -> bool:
         """Whether every deployment answers."""
