@@ -12,6 +12,7 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from rasterio.enums import Interleaving
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
@@ -25,6 +26,8 @@ __all__ = ["MAX_BYTES", "MAX_PIXELS", "Uploaded", "decode_upload"]
 MAX_BYTES = 25 * 2**20
 MAX_PIXELS = 64_000_000
 _MAX_DECODED = 256 * 2**20
+_MAX_BANDS = 8
+_MAX_OVERVIEWS = 32
 _SIDE = 2048
 """Larger images are read reduced to this many pixels a side: the model sees fewer still."""
 
@@ -111,10 +114,12 @@ def _read_tiff(data: bytes) -> _Raster:
             file.open(driver="GTiff") as source,
         ):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            item = np.dtype(source.dtypes[0]).itemsize
-            _check_size(source.width, source.height, item)
-            if source.block_shapes[0][0] * source.block_shapes[0][1] * item > _MAX_DECODED:
-                raise Problem(413, "the TIFF's blocks are too large to decode")
+            _check_size(source.width, source.height, np.dtype(source.dtypes[0]).itemsize)
+            _check_blocks(source)
+            # What is read reduced is read from an overview, whose blocks are its own.
+            for level in range(len(source.overviews(1))):
+                with file.open(driver="GTiff", overview_level=level) as smaller:
+                    _check_blocks(smaller)
             step = -(-max(source.shape) // _SIDE)
             shape = (-(-source.height // step), -(-source.width // step))
             return _Raster(source.read(1, out_shape=shape), source.nodata, _footprint(source))
@@ -147,6 +152,18 @@ def _check_size(width: int, height: int, item: int) -> None:
         raise Problem(413, "the image is too large to decode")
     if not width or not height:
         raise Problem(422, "the image has no pixels")
+
+
+def _check_blocks(source: rasterio.DatasetReader) -> None:
+    """Refuse what takes much memory to decode even for one band: interleaved by pixel, a block holds all of them."""
+    if source.count > _MAX_BANDS:
+        raise Problem(413, f"the TIFF has {source.count} bands; at most {_MAX_BANDS} are taken")
+    if len(source.overviews(1)) > _MAX_OVERVIEWS:
+        raise Problem(413, f"the TIFF has more than {_MAX_OVERVIEWS} overviews")
+    height, width = source.block_shapes[0]
+    bands = source.count if source.interleaving == Interleaving.pixel else 1
+    if height * width * bands * np.dtype(source.dtypes[0]).itemsize > _MAX_DECODED:
+        raise Problem(413, "the TIFF's blocks are too large to decode")
 
 
 def _undecodable(kind: str) -> Problem:
