@@ -13,7 +13,7 @@ from knowlip.archive.area import Area, Latitude, Longitude
 from knowlip.archive.cells import Bounds, Runs, is_wide, runs_touching, zones_touching
 from knowlip.archive.entry import Entry
 
-__all__ = ["Filters", "Name", "TileId"]
+__all__ = ["Filters", "Name", "TileId", "quoted"]
 
 TileId = Annotated[str, Field(pattern=r"^[\w.:-]{1,128}$")]
 Metres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -113,7 +113,7 @@ class Filters(BaseModel):
             ("polarisation", self.polarisations),
         ):
             if allowed:
-                yield f"{column} IN ({', '.join(_quoted(value) for value in allowed)})"
+                yield f"{column} IN ({', '.join(quoted(value) for value in allowed)})"
         for column, sign, bound in (("gsd_m", ">=", self.gsd_min_m), ("gsd_m", "<=", self.gsd_max_m)):
             if bound is not None:
                 yield f"{column} {sign} {bound!r}"
@@ -135,7 +135,7 @@ def _touching(box: Bounds) -> str:
 def _near(box: Bounds) -> str | None:
     """Return SQL for what lies in the zones or the cells that a box touches; nothing where these help little."""
     if is_wide(box):
-        return f"zone IN ({', '.join(map(_quoted, zones_touching(box)))})"
+        return f"zone IN ({', '.join(map(quoted, zones_touching(box)))})"
     cells = runs_touching(box)
     return _in_cells(cells) if cells else None
 
@@ -149,11 +149,12 @@ def _touches(bounds: Bounds, box: Bounds) -> bool:
 
 def _in_cells(cells: Runs) -> str:
     runs = [f"(cell >= '{first}' AND cell < '{after}')" for first, after in cells.runs]
-    above = f"cell IN ({', '.join(map(_quoted, cells.above))})" if cells.above else None
+    above = f"cell IN ({', '.join(map(quoted, cells.above))})" if cells.above else None
     return f"({' OR '.join([*runs, above] if above else runs)})"
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """Return a text as SQL writes it."""
     return "'" + value.replace("'", "''") + "'"
 
 

@@ -12,10 +12,11 @@ import lancedb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from lancedb.background_loop import LOOP
 from lancedb.index import Bitmap, BTree, HnswSq
 
 from knowlip.archive.entry import INDEXED, READ, Entry, Hit, packed, table_schema
-from knowlip.archive.filters import Filters
+from knowlip.archive.filters import Filters, quoted
 from knowlip.archive.holdings import Holdings
 from knowlip.archive.versions import Version
 from knowlip.errors import DataError, WorkspaceError
@@ -73,10 +74,13 @@ class Archive:
 
     Readers see rows that were added after they opened it within seconds.
 
+    LanceDB's own blocking table goes to its event loop and back five times a search; this one asks the asynchronous
+    table itself, once for each thing that it wants to know.
+
     Args:
         workspace: Where it lies.
         version: Which one.
-        table: Its open LanceDB table.
+        table: Its open LanceDB table, an asynchronous one.
 
     Raises:
         WorkspaceError: An earlier version of this code made the table.
@@ -86,7 +90,7 @@ class Archive:
         self.workspace = workspace
         self.version = version
         self._table = table
-        if missing := set(table_schema(version.width).names) - set(table.schema.names):
+        if missing := set(table_schema(version.width).names) - set(LOOP.run(table.schema()).names):
             raise WorkspaceError(
                 f"was made by an earlier version (it has no column {min(missing)!r})",
                 where=workspace.uri(version.folder),
@@ -107,48 +111,35 @@ class Archive:
             CheckpointError: Another checkpoint made it: its vectors and the queries' would not be comparable.
         """
         version = version or Version.in_use(workspace, checkpoint=checkpoint)
-        return cls(workspace, version, _connect(workspace, version).open_table(_TABLE))
+        return cls(workspace, version, LOOP.run(_connect(workspace, version).open_table(_TABLE)))
 
     @classmethod
     def of_version(cls, workspace: Workspace, version: Version) -> Self:
         """Open or begin the index of a version, whether or not it is the current one; for the job that fills it."""
         database = _connect(workspace, version)
-        if _TABLE in database.list_tables().tables:
-            return cls(workspace, version, database.open_table(_TABLE))
-        return cls(workspace, version, database.create_table(_TABLE, schema=table_schema(version.width)))
+        if _TABLE in LOOP.run(database.list_tables()).tables:
+            return cls(workspace, version, LOOP.run(database.open_table(_TABLE)))
+        return cls(workspace, version, LOOP.run(database.create_table(_TABLE, schema=table_schema(version.width))))
 
     def __len__(self) -> int:
         """Return the number of tiles."""
-        return int(self._table.count_rows())
+        return self._count()
 
-    def search(
-        self,
-        vector: Vector,
-        k: int = 10,
-        filters: Filters | None = None,
-        *,
-        exact: bool | None = None,
-    ) -> list[Hit]:
+    def search(self, vector: Vector, k: int = 10, filters: Filters | None = None) -> list[Hit]:
         """Return the tiles nearest to a query, best first: `search_each` of one."""
-        return self.search_each([vector], k, filters, exact=exact)[0]
+        return self.search_each([vector], k, filters)[0]
 
     @_reading
-    def search_each(
-        self,
-        vectors: Sequence[Vector],
-        k: int = 10,
-        filters: Filters | None = None,
-        *,
-        exact: bool | None = None,
-    ) -> list[list[Hit]]:
+    def search_each(self, vectors: Sequence[Vector], k: int = 10, filters: Filters | None = None) -> list[list[Hit]]:
         """Return the tiles nearest to each of some queries, best first; many at once take little longer than one.
+
+        Every vector that passes the filters is compared in a small archive, and in a large one where the filters leave
+        few, or fewer than approximate search looks for.
 
         Args:
             vectors: Query embeddings, each of shape ``(width,)``; their length does not matter.
             k: Most tiles to return for each.
             filters: Conditions that hold before the nearest are taken, so that ``k`` tiles are found where ``k`` fit.
-            exact: Compare every vector that passes the filters. By default in a small archive, and in a large one where
-                the filters leave few, or fewer than approximate search looks for.
 
         Raises:
             DataError: A query has another width, or is not finite, or is zero.
@@ -158,8 +149,9 @@ class Archive:
         where, limit = filters.where(), k
         if loosely := filters.loosely():
             where, limit = loosely, _SPARE * k
-        if exact is None:
-            exact = len(self) <= _EXACT_ROWS or (where is not None and not filters.is_wide and self._are_few(where))
+        exact = len(self) <= _EXACT_ROWS or (
+            where is not None and not filters.is_wide and self._count(where) <= _FEW_ROWS
+        )
         found: dict[int, list[Hit]] = {}
         while left := [number for number in range(len(queries)) if number not in found]:
             # As many as are wanted, not as many as are looked at, decide how much of the graph is walked.
@@ -190,25 +182,23 @@ class Archive:
             offset: How many to leave out first.
         """
         filters = filters or Filters()
-        found = self._table.search().select(list(READ))
-        if where := filters.where():
-            found = found.where(where)
         if filters.polygon is None:
-            return [Entry.from_row(row) for row in found.limit(limit).offset(offset).to_arrow().to_pylist()]
-        rows = found.limit(_MOST_WITHIN).to_arrow().to_pylist()
-        within = filters.within([row["geometry"] for row in rows])
-        kept = [row for row, inside in zip(rows, within, strict=True) if inside]
-        return [Entry.from_row(row) for row in kept[offset : offset + limit]]
+            rows = self._rows(READ, filters.where(), limit=limit, offset=offset)
+        else:
+            near = self._rows(READ, filters.where(), limit=_MOST_WITHIN)
+            within = filters.within(near["geometry"].to_pylist())
+            rows = near.filter(pa.array(within, pa.bool_())).slice(offset, limit)
+        return _entries(rows)
 
     @_reading
     def count(self, filters: Filters | None = None) -> int:
         """Return how many tiles pass the filters; of a polygon, those that touch its bounds."""
-        return int(self._table.count_rows(filters.where() if filters else None))
+        return self._count(filters.where() if filters else None)
 
     @_reading
     def vector(self, tile_id: str) -> npt.NDArray[np.float32] | None:
         """Return the embedding of a tile, or nothing when the archive does not hold it."""
-        found = self._table.search().where(f"tile_id = {_quoted(tile_id)}").select(["vector"]).limit(1).to_arrow()
+        found = self._rows(["vector"], f"tile_id = {quoted(tile_id)}", limit=1)
         return np.asarray(found["vector"][0].as_py(), np.float32) if found.num_rows else None
 
     @_reading
@@ -218,76 +208,78 @@ class Archive:
         count = len(self)
         if not count:
             return Holdings(tiles=0)
-        return Holdings.of(self._table.search().select(columns).limit(count).to_arrow())
+        return Holdings.of(self._rows(columns, limit=count))
 
     @_reading
     def entry(self, tile_id: str) -> Entry | None:
         """Return one tile, or nothing when the archive does not hold it."""
-        found = self._rows(f"tile_id = {_quoted(tile_id)}", limit=1)
+        found = _entries(self._rows(READ, f"tile_id = {quoted(tile_id)}", limit=1))
         return found[0] if found else None
 
     @_reading
     def children(self, tile_id: str) -> list[Entry]:
         """Return the tiles of the next smaller scale whose parent this one is, as one reads: by rows, west to east."""
-        found = self._rows(f"parent_id = {_quoted(tile_id)}", limit=4096)
+        found = _entries(self._rows(READ, f"parent_id = {quoted(tile_id)}", limit=4096))
         return sorted(found, key=lambda entry: (-entry.bounds[3], entry.bounds[0]))
 
-    def sample(self, limit: int) -> list[Entry]:
-        """Return the first tiles, in no particular order."""
-        return self._rows(None, limit=limit)
+    def add(self, rows: pa.Table, *, whole_files: Sequence[str] = ()) -> None:
+        """Insert rows of `entry_schema`, or replace those with the same ``tile_id``; all of them or none.
 
-    def add(self, rows: pa.Table) -> None:
-        """Insert rows of `entry_schema`, or replace those with the same ``tile_id``; all of them or none."""
-        self._table.merge_insert("tile_id").when_matched_update_all().when_not_matched_insert_all().execute(
-            packed(rows).select(self._table.schema.names).cast(self._table.schema)
-        )
+        Args:
+            rows: What is inserted.
+            whole_files: Files of which these are all the rows: others that came from them are dropped at once.
+        """
+        merge = self._table.merge_insert("tile_id").when_matched_update_all().when_not_matched_insert_all()
+        if whole_files:
+            merge = merge.when_not_matched_by_source_delete(_from(whole_files))
+        schema = LOOP.run(self._table.schema())
+        LOOP.run(merge.execute(packed(rows).select(schema.names).cast(schema)))
 
     def remove_files(self, files: Sequence[str]) -> None:
         """Drop the tiles that came from these files."""
         for start in range(0, len(files), 500):
-            chunk = files[start : start + 500]
-            self._table.delete(f"file IN ({', '.join(_quoted(name) for name in chunk)})")
+            LOOP.run(self._table.delete(_from(files[start : start + 500])))
 
     def revisions(self) -> Mapping[str, str]:
         """Return what is loaded: file below ``tiles/`` to the digest of the rows that came from it."""
         if not len(self):
             return {}
-        rows = self._table.search().select(["file", "revision"]).limit(len(self)).to_arrow()
+        rows = self._rows(["file", "revision"], limit=len(self))
         pairs = rows.group_by(["file", "revision"]).aggregate([])
         return dict(zip(pairs["file"].to_pylist(), pairs["revision"].to_pylist(), strict=True))
 
     def optimise(self) -> None:
         """Compact the table and bring its indices up to date; a large table gets those that it lacks."""
         rows = len(self)
-        present = {column for index in self._table.list_indices() for column in index.columns}
+        present = {column for index in LOOP.run(self._table.list_indices()) for column in index.columns}
         if rows >= _INDEXED_ROWS:
             for column in INDEXED:
                 if column not in present:
-                    self._table.create_index(column, config=Bitmap() if column in _FEW_VALUES else BTree())
+                    config = Bitmap() if column in _FEW_VALUES else BTree()
+                    LOOP.run(self._table.create_index(column, config=config))
         if rows > _EXACT_ROWS and "vector" not in present:
-            self._table.create_index("vector", config=HnswSq(distance_type="cosine"))
-        self._table.optimize(cleanup_older_than=timedelta(hours=1))
+            LOOP.run(self._table.create_index("vector", config=HnswSq(distance_type="cosine")))
+        LOOP.run(self._table.optimize(cleanup_older_than=timedelta(hours=1)))
 
-    def _are_few(self, where: str) -> bool:
-        return int(self._table.count_rows(where)) <= _FEW_ROWS
+    def _count(self, where: str | None = None) -> int:
+        return int(LOOP.run(self._table.count_rows(where)))
 
     def _nearest(
         self, queries: Sequence[npt.NDArray[np.float32]], limit: int, where: str | None, walked: int | None
     ) -> list[list[dict[str, Any]]]:
-        wanted = queries[0] if len(queries) == 1 else list(queries)
-        found = self._table.search(wanted).distance_type("cosine").select([*READ, "_distance"]).limit(limit)
+        found = self._table.query().nearest_to(queries[0] if len(queries) == 1 else list(queries)).column("vector")
+        found = found.distance_type("cosine").select([*READ, "_distance"]).limit(limit)
         if where:
-            found = found.where(where, prefilter=True)
+            found = found.where(where)
         found = found.ef(walked).refine_factor(_REFINED) if walked else found.bypass_vector_index()
         nearest: list[list[dict[str, Any]]] = [[] for _ in queries]
-        for row in found.to_arrow().to_pylist():
+        for row in LOOP.run(found.to_arrow()).to_pylist():
             nearest[row.get("query_index", 0)].append(row)
         return nearest
 
-    def _rows(self, where: str | None, *, limit: int) -> list[Entry]:
-        found = self._table.search().select(list(READ)).limit(limit)
-        rows = (found.where(where) if where else found).to_arrow().to_pylist()
-        return [Entry.from_row(row) for row in rows]
+    def _rows(self, columns: Sequence[str], where: str | None = None, *, limit: int, offset: int = 0) -> pa.Table:
+        found = self._table.query().select(list(columns)).limit(limit).offset(offset)
+        return LOOP.run((found.where(where) if where else found).to_arrow())
 
     def _checked(self, vector: Vector) -> npt.NDArray[np.float32]:
         query = np.asarray(vector, dtype=np.float32).reshape(-1)
@@ -305,7 +297,7 @@ def _connect(workspace: Workspace, version: Version) -> Any:
         where, options = str(workspace.local(version.folder)), None
     else:
         where, options = workspace.uri(version.folder), _store_options()
-    return lancedb.connect(where, storage_options=options, read_consistency_interval=_STALE_AFTER)
+    return LOOP.run(lancedb.connect_async(where, storage_options=options, read_consistency_interval=_STALE_AFTER))
 
 
 def _store_options() -> dict[str, str] | None:
@@ -316,5 +308,9 @@ def _store_options() -> dict[str, str] | None:
     return {"aws_endpoint": endpoint, "allow_http": str(endpoint.startswith("http://")).lower()}
 
 
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+def _entries(rows: pa.Table) -> list[Entry]:
+    return [Entry.from_row(row) for row in rows.to_pylist()]
+
+
+def _from(files: Sequence[str]) -> str:
+    return f"file IN ({', '.join(map(quoted, files))})"
