@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import math
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Annotated, Literal
 
@@ -56,13 +57,14 @@ def page_routes() -> APIRouter:
         return _html("docs.html", request)
 
     @routes.get("/page/basemap/{name}.json", responses=PROBLEMS)
-    async def basemap(name: Layer, bbox: Annotated[str, Query(max_length=200)] = "[-180,-90,180,90]") -> Response:
-        """Return coastlines or borders within a box (a JSON list) as GeoJSON."""
+    def basemap(name: Layer, bbox: Annotated[str, Query(max_length=200)] = "[-180,-90,180,90]") -> Response:
+        """Return coastlines or borders within a box (a JSON list), widened to whole degrees, as GeoJSON."""
         try:
             box = Filters(bbox=from_json(bbox)).bbox
         except (ValidationError, ValueError) as error:
             raise Problem(422, "bbox: give west, south, east, north in degrees, as a JSON list") from error
-        body = to_json(layer(name, box or (-180.0, -90.0, 180.0, 90.0)))
+        west, south, east, north = box or (-180.0, -90.0, 180.0, 90.0)
+        body = _basemap(name, math.floor(west), math.floor(south), math.ceil(east), math.ceil(north))
         return Response(body, media_type="application/geo+json", headers=_DAY)
 
     @routes.get("/page/{name}")
@@ -84,6 +86,11 @@ def _html(name: Literal["index.html", "docs.html"], request: Request) -> Respons
     html = _own(name).replace(b"__BASE__", base.encode())
     headers = {"Content-Security-Policy": _POLICY.replace("base-uri 'none'", "base-uri 'self'"), **_FRESH}
     return Response(html, media_type="text/html", headers=headers)
+
+
+@lru_cache(maxsize=32)
+def _basemap(name: Layer, west: float, south: float, east: float, north: float) -> bytes:
+    return to_json(layer(name, (west, south, east, north)))
 
 
 @cache

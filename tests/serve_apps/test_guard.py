@@ -104,6 +104,36 @@ class TestInProcess:
         stranger = client.options("/v1/vqa", headers=asked | {"origin": "https://evil.test"})
         assert "access-control-allow-origin" not in stranger.headers
 
+    def test_a_map_that_is_drawn_holds_nobody_up_and_is_drawn_once(self, monkeypatch):
+        import asyncio
+        import threading
+
+        import httpx
+
+        from serve_apps.routes import page
+
+        answered, drawn = threading.Event(), []
+
+        def slow(name, box):
+            drawn.append((name, box))
+            assert answered.wait(20), "nothing was answered while a map was drawn"
+            return {"type": "FeatureCollection", "features": []}
+
+        monkeypatch.setattr(page, "layer", slow)
+
+        async def visits():
+            app = build_gateway(Services(answerer=object()), Door(keys=Keys((HASH,))))
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+                drawing = asyncio.create_task(client.get("/page/basemap/land.json?bbox=[1.5,2.5,3.5,4.5]"))
+                await asyncio.sleep(0.05)
+                assert (await client.get("/healthz")).status_code == 200
+                answered.set()
+                return [await drawing, await client.get("/page/basemap/land.json?bbox=[1.2,2.2,3.1,4.1]")]
+
+        first, second = asyncio.run(visits())
+        assert first.json() == second.json() == {"type": "FeatureCollection", "features": []}
+        assert drawn == [("land", (1, 2, 4, 5))]
+
     def test_a_body_of_which_nothing_comes_is_given_up(self):
         import anyio
 
