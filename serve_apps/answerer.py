@@ -35,10 +35,11 @@ class Answerer:
     """
 
     def __init__(self, workspace: Workspace, checkpoint: str, *, device: str, threads: int, batch_size: int) -> None:
+        # How threads wait is read when torch is loaded.
+        take_threads(threads)
         # Here, not above: the gateway imports this module, and has no use for torch.
         from models import load
 
-        take_threads(threads)
         self.model, self.device = load(fetched_checkpoint(workspace, checkpoint), device), device
         self._turn = asyncio.Lock()
         self._answers = Batched(self._answered, self._turn, most=batch_size)
