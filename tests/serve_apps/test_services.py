@@ -48,7 +48,7 @@ def test_an_error_of_ours_is_answered_as_what_it_means(brought, error, status):
 
 @pytest.mark.parametrize("error", [wrapped(ValueError("a fault")), ValueError("a fault")], ids=["by Ray", "over gRPC"])
 def test_any_other_error_stays_what_it_is(error):
-    with pytest.raises(ValueError, match="a fault|a traceback") as caught:
+    with pytest.raises(ValueError, match=r"a (fault|traceback)") as caught:
         asyncio.run(Services().ask(Method(error)))
     assert caught.value is error
 
@@ -72,7 +72,6 @@ index = Index.options(ray_actor_options={"num_cpus": 0.1}).bind(Workspace(root),
 serve.run(Gateway.options(ray_actor_options={"num_cpus": 0.1}).bind(Services(index=index), Door()))
 replies = [requests.get(f"http://127.0.0.1:{port}{path}", timeout=60) for path in paths]
 print(json.dumps([[reply.status_code, reply.text] for reply in replies]))
-serve.shutdown()
 ray.shutdown()
 """
 
