@@ -152,12 +152,14 @@ function pick(feature) {
 }
 
 async function openFromAddress() {
-  if (!state.tile) return byId("tile").close();
+  const { tile } = state;
+  if (!tile) return byId("tile").close();
   try {
-    openTile(await getJson(`v1/tiles/${encodeURIComponent(state.tile)}`), pick);
+    const feature = await getJson(`v1/tiles/${encodeURIComponent(tile)}`);
+    if (state.tile === tile) openTile(feature, pick);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    say("", error.message);
+    if (state.tile === tile) say("", error.message);
   }
 }
 
@@ -250,7 +252,7 @@ function setArea(box) {
 }
 
 function draw(on) {
-  map.setDrawing(on);
+  map?.setDrawing(on);
   byId("draw").setAttribute("aria-pressed", on);
 }
 
@@ -282,7 +284,7 @@ async function begin() {
     window.knowlipMap = map;
   } catch (error) {
     byId("map").innerHTML = '<p class="map-failed">This browser shows no map (it has no WebGL); everything else works.</p>';
-    for (const button of byId("map-tools").children) button.disabled = true;
+    for (const id of ["within", "draw"]) byId(id).disabled = true;
     console.warn(error);
   }
   try {

@@ -5,6 +5,7 @@ import { Refused, call, getJson, linked, save, showPicture } from "./service.js"
 
 const byId = (id) => document.getElementById(id);
 const dialog = byId("tile");
+// What is open: a new object each time, by which an answer that comes late is known to be about something else.
 let about = null;
 
 function words(name) {
@@ -25,6 +26,7 @@ function clear() {
 
 function open(title, isTile) {
   clear();
+  for (const button of byId("ask").querySelectorAll("button")) button.disabled = false;
   byId("tile-title").textContent = title;
   for (const id of ["tile-texts-section", "family-section", "more-like", "tile-links"]) byId(id).hidden = !isTile;
   if (!dialog.open) dialog.showModal();
@@ -48,7 +50,11 @@ export async function openTile(feature, openOther) {
   });
   byId("tile-links").replaceChildren(download, element("span", feature.id));
   byId("family").replaceChildren();
-  await attempt(async () => showFamily(await getJson(linked(feature, "related")), openOther));
+  const mine = about;
+  await attempt(async () => {
+    const family = await getJson(linked(feature, "related"));
+    if (about === mine) showFamily(family, openOther);
+  });
 }
 
 function showFamily({ parents, children }, openOther) {
@@ -82,10 +88,12 @@ export function openUpload(file) {
 }
 
 async function attempt(action) {
+  const mine = about;
   try {
     await action();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
+    if (about !== mine) return;
     byId("ask-error").textContent = error.message;
     byId("ask-error").hidden = false;
   }
@@ -132,15 +140,22 @@ function drawHeat(values) {
   canvas.hidden = false;
 }
 
-async function submit(button, action) {
+/** Show what `ask()` answers, unless something else is open by then. */
+async function submit(button, ask) {
+  const mine = about;
   clear();
   button.disabled = true;
   byId("answer").textContent = "Thinking …";
   try {
-    await attempt(action);
+    await attempt(async () => {
+      const reply = await ask();
+      if (about === mine) showAnswer(reply);
+    });
   } finally {
-    button.disabled = false;
-    if (byId("answer").textContent === "Thinking …") byId("answer").replaceChildren();
+    if (about === mine) {
+      button.disabled = false;
+      if (byId("answer").textContent === "Thinking …") byId("answer").replaceChildren();
+    }
   }
 }
 
@@ -152,13 +167,13 @@ byId("ask").addEventListener("submit", (event) => {
     form.append("question", given.get("question"));
     form.append("attention", given.has("attention"));
     for (const answer of given.get("candidates").split(",").map((a) => a.trim()).filter(Boolean)) form.append("candidates", answer);
-    showAnswer(await getJson("v1/vqa", { method: "POST", form }));
+    return getJson("v1/vqa", { method: "POST", form });
   });
 });
 
 byId("describe").addEventListener("click", (event) => {
   submit(event.target, async () => {
     const { text, confidence, place } = await getJson("v1/captions", { method: "POST", form: formAbout() });
-    showAnswer({ answer: text, confidence, place });
+    return { answer: text, confidence, place };
   });
 });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import time
 from urllib.parse import parse_qs, urlsplit
@@ -46,9 +47,10 @@ def opened(browser, address):
     """Function that opens the page; in the end nothing beyond the service was asked for, and no script failed."""
     contexts, asked, broken = [], [], []
 
-    def open_page(path="/", **options):
+    def open_page(path="/", script="", **options):
         context = browser.new_context(**{"viewport": {"width": 1000, "height": 640}, **options})
         contexts.append(context)
+        context.add_init_script(script)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("request", lambda request: asked.append(request.url))
@@ -156,6 +158,48 @@ def test_a_tile_is_shown_large_asked_about_and_searched_by(opened):
     expect(page.locator("#likeness")).to_be_visible()
     assert state(page) == {"like": ["los-0000"], "scales": ["M"]}
     expect(page.locator(".card")).to_have_count(2)
+
+
+def test_what_comes_late_is_not_shown_under_another_tile(opened):
+    page = opened("/?q=ships&scales=M")
+    held = []
+    late = re.compile(r"/v1/vqa$|los-0001/family$")
+    page.route(late, lambda route: held.append(route))
+    page.locator(".card[data-id=los-0001]").click()
+    page.fill("#question", "How many ships?")
+    page.check("[name=attention]")
+    page.click("#ask button[type=submit]")
+    expect(page.locator("#answer")).to_have_text("Thinking …")
+    page.keyboard.press("Escape")
+    page.locator(".card[data-id=san-0001]").click()
+    expect(page.locator("#family button")).to_have_count(7)
+    expect(page.locator("#answer")).to_be_empty()
+    expect(page.locator("#ask button[type=submit]")).to_be_enabled()
+    assert len(held) == 2
+    for route in held:
+        with page.expect_response(late):
+            route.continue_()
+    page.wait_for_timeout(300)
+    expect(page.locator("#answer")).to_be_empty()
+    expect(page.locator("#heat")).to_be_hidden()
+    expect(page.locator("#family button")).to_have_count(7)
+
+
+def test_a_browser_without_a_map_searches_all_the_same(opened):
+    script = (
+        "const context = HTMLCanvasElement.prototype.getContext;"
+        "HTMLCanvasElement.prototype.getContext = function (kind, ...more) {"
+        "  return /webgl/.test(kind) ? null : context.call(this, kind, ...more); };"
+    )
+    page = opened("/?q=ships&scales=S&bbox=-99,33,-98,34", script)
+    expect(page.locator("#map")).to_contain_text("no WebGL")
+    expect(page.locator(".card")).to_have_count(6)
+    page.click("#area-clear")
+    expect(page.locator(".card")).to_have_count(16)
+    assert "bbox" not in state(page)
+    page.click("#filters summary")
+    page.click("#filters-clear")
+    expect(page.locator(".card")).to_have_count(20)
 
 
 def test_an_upload_is_searched_by_and_asked_about(opened):
