@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from knowlip.settings import Section
+from models.fitting import Turn
 
 __all__ = ["Augmentation", "augment", "speaks_of_directions"]
 
@@ -51,12 +52,11 @@ def augment(
     may_turn: bool,
 ) -> NDArray[np.uint8]:
     """Return a varied copy of a square 8-bit image; no data stays 0 and valid pixels stay in 1 … 255."""
-    turns, mirror = int(generator.integers(4)), bool(generator.integers(2))
+    turn = Turn.drawn(generator)
     dy, dx = generator.integers(-settings.shift_px, settings.shift_px + 1, 2)
     gain = 10 ** (generator.uniform(-settings.gain_db, settings.gain_db) / 20)
     if settings.turn and may_turn:
-        pixels_HW = np.rot90(pixels_HW, turns)
-        pixels_HW = pixels_HW[:, ::-1] if mirror else pixels_HW
+        pixels_HW = turn.image(pixels_HW)
     pixels_HW = _shifted(pixels_HW, int(dy), int(dx))
     if settings.gain_db == 0.0 and settings.speckle == 0.0:
         return pixels_HW

@@ -48,7 +48,8 @@ class StepFlops:
         self._written = 2 * (_weights([student.language_head.transform]) + text.vocab_size * text.width)
         self._embedding = network.config.projection
         self._queue = network.queue.size
-        self._writes = network.config.weights.mlm > 0
+        weights = network.config.weights
+        self._matches, self._writes = weights.itm > 0, weights.mlm > 0
 
     def __call__(self, batch: Mapping[str, Any]) -> float:
         """Return the operations of one step, forward and backward, on a batch of `PairBatcher`."""
@@ -57,7 +58,7 @@ class StepFlops:
         keys = rows + self._queue
         # Two directions; similarities forward, their gradient, and the momentum's similarities for the soft targets.
         contrast = 2 * 3 * 2 * keys * self._embedding
-        matching = 3 * (self._fused(length) + 4 * self._width) + 2 * self._embedding * rows / 3
+        matching = self._matching(length, rows) if self._matches else 0.0
         writing = self._writing(batch) if self._writes else 0.0
         return float(rows * (3 * (encoders + matching + writing) + encoders + contrast))
 
@@ -83,6 +84,10 @@ class StepFlops:
         """Return the forward pass of one text (L) that looks at an image (N)."""
         looked = length * self._cross_token + self._seen * self._image_token
         return self._text(length) + looked + self._depth * _attention(length, self._seen, self._width)
+
+    def _matching(self, length: int, rows: int) -> float:
+        """Return the forward pass of a pair's three fused texts (L), and of choosing negatives among the rows."""
+        return 3 * (self._fused(length) + 4 * self._width) + 2 * self._embedding * rows / 3
 
     def _writing(self, batch: Mapping[str, Any]) -> float:
         """Return the forward pass of reading one masked text and writing what is missing (T)."""

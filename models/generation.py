@@ -67,7 +67,7 @@ def write_spans(
     search = _Search([tokenizer.openers(prompt) for prompt in prompts], beams, tokenizer, device)
     cache, token = make_cache(), search.first()
     for _ in range(limit):
-        logits_RV = network.decode(token, None, memory, memory_mask, cache)[:, -1].float()
+        logits_RV = network.decode(token, memory, memory_mask, cache)[:, -1].float()
         logits_RV[:, search.banned] = float("-inf")
         origin_R, token = search.step(logits_RV.log_softmax(dim=1))
         if beams > 1:
@@ -94,7 +94,7 @@ def sequence_log_likelihood(
     inputs_RT, _ = pad(inputs, tokenizer.pad)
     memory_RLD = network.fuse(image_BND, ids_BL, mask_BL).repeat_interleave(share, dim=0)
     memory_mask_RL = mask_BL.repeat_interleave(share, dim=0)
-    logits_RTV = network.decode(inputs_RT.to(device), there_RT, memory_RLD, memory_mask_RL).float()
+    logits_RTV = network.decode(inputs_RT.to(device), memory_RLD, memory_mask_RL).float()
     chosen_RT = logits_RTV.log_softmax(dim=2).gather(2, labels_RT[:, :, None])[:, :, 0]
     return (chosen_RT * there_RT).sum(dim=1)
 

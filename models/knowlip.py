@@ -72,7 +72,6 @@ class KnowLIP(nn.Module):
     def decode(
         self,
         ids_BL: Tensor,
-        mask_BL: Tensor | None,  # noqa: ARG002 (padding is on the right: causality hides it)
         memory_BMD: Tensor,
         memory_mask_BM: Tensor | None,
         cache: EncoderDecoderCache | None = None,
@@ -82,8 +81,8 @@ class KnowLIP(nn.Module):
         """Return next-token logits (B, L, V) of a causal decoder that attends to fused states (eq. 6).
 
         Args:
-            ids_BL: What has been written, starting with `[CLS]`; only the newest token when a cache is given.
-            mask_BL: True at tokens; padding must be on the right.
+            ids_BL: What has been written, starting with `[CLS]`; only the newest token when a cache is given. Padding
+                must be on the right, where causality hides it.
             memory_BMD: States from `fuse`.
             memory_mask_BM: True at the memory's tokens.
             cache: From `models.towers.make_cache`, to write token by token.

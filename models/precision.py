@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from timm.layers.fast_norm import fast_layer_norm
 from torch import Tensor, nn
 
-__all__ = ["AutocastNorm", "Float32Module", "follow_autocast"]
+__all__ = ["AutocastNorm", "Float32Module", "cosines", "follow_autocast"]
 
 
 class Float32Module(nn.Module):
@@ -36,6 +37,16 @@ class AutocastNorm(nn.LayerNorm):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (as nn.LayerNorm calls it)
         """Return the normalised states, in bfloat16 under autocast to it."""
         return fast_layer_norm(input, list(self.normalized_shape), self.weight, self.bias, self.eps)
+
+
+def cosines(rows_AE: Tensor, columns_BE: Tensor) -> Tensor:
+    """Return the products (A, B) of unit vectors, whatever autocast says in no less than their own precision.
+
+    Autocast would round them to bfloat16: divided by a small temperature, that is a large part of a logit, and among
+    many neighbours most would tie.
+    """
+    with torch.autocast(rows_AE.device.type, enabled=False):
+        return rows_AE @ columns_BE.to(rows_AE.dtype).T
 
 
 def follow_autocast(network: nn.Module) -> None:

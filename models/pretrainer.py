@@ -18,6 +18,7 @@ from models.momentum import MomentumEncoders
 from models.objectives.itc import contrast_loss, key_mask
 from models.objectives.itm import draw_negatives, matching_loss
 from models.objectives.mlm import writing_loss
+from models.precision import cosines
 from models.queue import EMPTY, FeatureQueue
 
 __all__ = ["PretrainingNetwork"]
@@ -53,7 +54,7 @@ class PretrainingNetwork(nn.Module):
         return contrast.alpha * (rise if contrast.alpha_warmup_steps else torch.ones_like(rise))
 
     def forward(self, batch: Mapping[str, Any], pixels_BCHW: Tensor) -> dict[str, Tensor]:
-        """Return λ₁ L_ITC, λ₂ L_ITM and λ₃ L_MLM.
+        """Return λ₁ L_ITC, λ₂ L_ITM and λ₃ L_MLM; what weighs nothing is left out.
 
         Args:
             batch: From `models.tasks.pairs.PairBatcher`.
@@ -62,32 +63,31 @@ class PretrainingNetwork(nn.Module):
         student, weights = self.student, self.config.weights
         image_BND, image_BE = student.encode_image(pixels_BCHW)
         _, text_BE = student.encode_text(batch["ids"], batch["mask"])
-        losses = {
-            "itc": weights.itc * self._contrast(batch, pixels_BCHW, image_BE, text_BE),
-            "itm": weights.itm * self._matching(batch, image_BND, image_BE, text_BE),
-        }
+        losses = {"itc": weights.itc * self._contrast(batch, pixels_BCHW, image_BE, text_BE)}
+        if weights.itm > 0:
+            losses["itm"] = weights.itm * self._matching(batch, image_BND, image_BE, text_BE)
         if weights.mlm > 0:
             logits_PV = self.written_logits(batch, image_BND, batch["told"])
             losses["mlm"] = weights.mlm * writing_loss(logits_PV, batch["labels"], batch["told"])
         return losses
 
-    def written_logits(self, batch: Mapping[str, Any], image_BND: Tensor, at_P: Tensor | None = None) -> Tensor:
-        """Return the decoder's logits (B, T, V) for what was masked, the right words before each given.
+    def written_logits(self, batch: Mapping[str, Any], image_BND: Tensor, at_P: Tensor) -> Tensor:
+        """Return the decoder's logits (P, V) for what was masked, the right words before each given.
 
         Args:
             batch: From `PairBatcher`.
             image_BND: States of its images.
-            at_P: Places, counted through the rows, to which logits (P, V) are limited.
+            at_P: At which places, counted through the rows.
         """
         memory_BLD = self.student.fuse(image_BND, batch["masked_ids"], batch["masked_mask"])
-        return self.student.decode(batch["written"], None, memory_BLD, batch["masked_mask"], at_P=at_P)
+        return self.student.decode(batch["written"], memory_BLD, batch["masked_mask"], at_P=at_P)
 
     def matching_logits(
         self, batch: Mapping[str, Any], image_BND: Tensor, image_BE: Tensor, text_BE: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return logits (B, 2) of the pairs, of hard negative texts, of hard negative images, and their validity."""
         hardness = self.config.contrast.hardness
-        similarity_BB = hardness * (image_BE @ text_BE.T / self.student.temperature).detach()
+        similarity_BB = hardness * (cosines(image_BE, text_BE) / self.student.temperature).detach()
         allowed_BB, chance_B2 = self._allowed(batch), batch["chance"]
         text_index, text_valid = draw_negatives(similarity_BB, allowed_BB, chance_B2[:, 0])
         image_index, image_valid = draw_negatives(similarity_BB.T, allowed_BB, chance_B2[:, 1])
@@ -101,7 +101,8 @@ class PretrainingNetwork(nn.Module):
     def after_step(self) -> None:
         """Push the step's momentum features of all workers, and let the momentum encoders follow."""
         if self._pending:
-            image_BE, text_BE, ids_B = (gather_rows(torch.cat(part)) for part in zip(*self._pending, strict=True))
+            held = (torch.cat(part) for part in zip(*self._pending, strict=True))
+            image_BE, text_BE, ids_B = gather_rows(*held).parts
             self._pending.clear()
             self.queue.push(image_BE, text_BE, ids_B)
             self.momentum.update(self.student, self._decay(len(ids_B)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.precision import cosines
+
 __all__ = ["recalls"]
 
 
@@ -25,10 +27,10 @@ def recalls(
     for name, query_NE, target_NE in (("t2i", text_NE, image_NE), ("i2t", image_NE, text_NE)):
         ranks = []
         for start in range(0, len(query_NE), chunk):
-            similarity = query_NE[start : start + chunk] @ target_NE.T
-            own = (query_NE[start : start + chunk] * target_NE[start : start + chunk]).sum(dim=1, keepdim=True)
+            similarity = cosines(query_NE[start : start + chunk], target_NE)
             columns = torch.arange(len(target_NE), device=similarity.device)
             rows = torch.arange(start, start + len(similarity), device=similarity.device)
+            own = similarity.gather(1, rows[:, None])
             rivals = columns[None, :] != rows[:, None]
             ranks.append(((similarity >= own - 1e-7) & rivals).sum(dim=1))
         rank_N = torch.cat(ranks)

@@ -85,23 +85,28 @@ class _Worker:
         self.module = TaskModule(plan.task, self.network, plan.scaling.precision)
         self.progress, self.best = Progress(), float("-inf")
         self._start_or_go_on()
-        self.feed = Feed(plan, self.rank, {split: ray.train.get_dataset_shard(split) for split in plan.rows})
+        shards = {split: ray.train.get_dataset_shard(split) for split in plan.rows}
+        self.feed = Feed(plan, self.rank, shards, pinned=self.device.type == "cuda")
         self.schedule = Schedule(plan.optimisation, plan.steps_per_epoch, plan.all_epochs)
         self.log = MetricsLog(plan.workspace, plan.run, plan.phase) if self.rank == 0 else None
 
     def _start_or_go_on(self) -> None:
         """Start the engine from the newest checkpoint of this phase, or the last one's, or fresh."""
-        checkpoint = ray.train.get_checkpoint() or self.plan.start
+        plan, own = self.plan, ray.train.get_checkpoint()
+        checkpoint = own or plan.start
         if checkpoint is None:
             self.engine = self._engine()
             checkpointing.allocate_moments(self.engine)
             return
         with checkpoint.as_directory() as folder:
             state = Path(folder) / "state"
-            self.progress = checkpointing.read_progress(state)
+            done = checkpointing.read_progress(state)
             checkpointing.restore_weights(state, self.network)
             self.engine = self._engine()
-            checkpointing.restore_moments(state, self.engine, self.network, self.progress.step)
+            checkpointing.restore_moments(state, self.engine, self.network, done.step)
+        # The best weights of the phase before may be older than its end; this phase has its epochs all the same.
+        steps = plan.first_epoch * plan.steps_per_epoch
+        self.progress = done if own else Progress(plan.first_epoch, steps, steps * plan.samples_per_step)
 
     def _engine(self) -> Any:
         plan = self.plan
@@ -177,24 +182,31 @@ class _Worker:
         return figures
 
     def _may_be_kept(self, figures: dict[str, float]) -> bool:
-        """Whether these weights are the last ones, or the best so far: the test split is looked at for no others.
+        """Whether these weights are the last ones, or the best saved: the test split is looked at for no others.
 
         A run that goes on does not know the best figure from before, so it looks once more.
         """
         plan = self.plan
         if plan.train.keep == "last" or not figures:
             return self.progress.epoch == plan.last_epoch
+        if not self._is_saved():
+            return False
         figure = figures.get(plan.task.best_metric, float("-inf"))
         figure = figure if plan.task.higher_is_better else -figure
         best, self.best = self.best, max(self.best, figure)
         return figure >= best
+
+    def _is_saved(self) -> bool:
+        """Whether the epoch that was trained last leaves a checkpoint."""
+        plan, epoch = self.plan, self.progress.epoch
+        return epoch % plan.train.save_every == 0 or epoch == plan.last_epoch
 
     def save(self, figures: dict[str, float]) -> None:
         """Save and report the epoch; the report is also where the workers meet."""
         plan, epoch = self.plan, self.progress.epoch
         if self.log is not None:
             self.log.flush(epoch)
-        if epoch % plan.train.save_every and epoch != plan.last_epoch:
+        if not self._is_saved():
             ray.train.report({"epoch": epoch, **figures})
             return
         with tempfile.TemporaryDirectory(prefix="knowlip-checkpoint-") as name:
@@ -232,10 +244,12 @@ class _Worker:
 
 
 def _status(plan: Plan, reading: Reading, epoch: int, step: int, rate: float, eta: float) -> str:
-    losses = "  ".join(f"{name} {value:.3f}" for name, value in reading.items() if name not in ("skipped", *_MACHINE))
+    apart = ("cut", "skipped", *_MACHINE)
+    losses = "  ".join(f"{name} {value:.3f}" for name, value in reading.items() if name not in apart)
+    cut = f"cut {reading['cut']:.1%}  " if reading["cut"] else ""
     used = f"MFU {reading['mfu']:.1%}  " if "mfu" in reading else ""
     return (
-        f"{plan.phase}  epoch {epoch + 1}/{plan.last_epoch}  step {step}  {losses}  lr {rate:.1e}  "
+        f"{plan.phase}  epoch {epoch + 1}/{plan.last_epoch}  step {step}  {losses}  {cut}lr {rate:.1e}  "
         f"{reading['samples_per_s']:.0f} samples/s  data wait {reading['data_wait_share']:.1%}  "
         f"{used}{reading['memory_gb']:.1f} GB  ETA {int(eta // 60)}:{int(eta % 60):02d}"
     )

@@ -17,8 +17,9 @@ from models.tasks.protocol import Batch
 __all__ = ["Meter", "Reading"]
 
 Reading = dict[str, float]
-"""Mean losses of the steps since the last reading, how many examples were ``skipped`` as unusable, ``samples_per_s``,
-``data_wait_share``, ``memory_gb``, and ``mfu`` on a GPU whose peak is known."""
+"""Mean losses of the steps since the last reading, the share of the texts that was ``cut`` to fit, how many examples
+were ``skipped`` as unusable, ``samples_per_s``, ``data_wait_share``, ``memory_gb``, and ``mfu`` on a GPU whose peak is
+known."""
 
 
 class Meter:
@@ -53,6 +54,7 @@ class Meter:
         self._losses.append(torch.stack([loss.detach().float() for loss in losses.values()]))
         self._ids.append([str(name) for name in batch.get("tile_id") or batch.get("example_id") or []])
         self._skipped += len(batch.get("skipped", []))
+        self._cut += batch.get("cut", 0.0)
         self._samples += samples
         self._flops += flops
 
@@ -66,12 +68,13 @@ class Meter:
             return {}
         table = torch.stack(self._losses)
         self._check(table)
-        means = torch.cat([table.mean(dim=0), table.new_tensor([float(self._skipped)])])
+        cut = self._cut / len(self._losses)
+        means = torch.cat([table.mean(dim=0), table.new_tensor([cut, float(self._skipped)])])
         if dist.is_initialized():
             dist.all_reduce(means)
             means[:-1] /= dist.get_world_size()
         seconds = max(time.perf_counter() - self._started, 1e-9)
-        reading = dict(zip([*self._names, "skipped"], means.tolist(), strict=True))
+        reading = dict(zip([*self._names, "cut", "skipped"], means.tolist(), strict=True))
         reading["samples_per_s"] = self._samples / seconds
         reading["data_wait_share"] = self._waited / seconds
         reading["memory_gb"] = _memory_gb(self._device)
@@ -87,6 +90,7 @@ class Meter:
         self._samples = 0
         self._flops = 0.0
         self._skipped = 0
+        self._cut = 0.0
         self._waited = 0.0
         self._started = time.perf_counter()
 

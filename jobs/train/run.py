@@ -69,8 +69,8 @@ def fit(plan: Plan, datasets: dict[str, Dataset], callbacks: Sequence[UserCallba
         ),
         run_config=_run_config(plan, callbacks),
         datasets=datasets,
-        # Only the training split is dealt out; the first worker scores the held-out one whole. Order is kept so that a
-        # seed decides which rows meet in a batch.
+        # Only the training split is dealt out: of a held-out one, every worker takes each n-th batch. Order is kept so
+        # that a seed decides which rows meet in a batch.
         dataset_config=DataConfig(["train"], execution_options=ExecutionOptions(preserve_order=True)),
     )
     try:

@@ -78,7 +78,11 @@ class TrainSettings(Section):
 
 
 class ScalingSettings(Section):
-    """Where the loop runs; none of it changes what is learned."""
+    """Where the loop runs.
+
+    With `model.contrast.negative_group` set none of it changes what is learned; without, workers and accumulation
+    decide how many pairs of the batch a pair is held against besides the queue.
+    """
 
     workers: int = Field(2, ge=1)
     """Training processes."""

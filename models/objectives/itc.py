@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.precision import cosines
+
 __all__ = ["contrast_loss", "key_mask", "pair_contrast"]
 
 
@@ -58,9 +60,9 @@ def contrast_loss(
     directions = ((image_BE, image_keys_KE[:rows], text_keys_KE), (text_BE, text_keys_KE[:rows], image_keys_KE))
     losses = []
     for query_BE, slow_BE, keys_KE in directions:
-        logits_BK = _masked(query_BE @ keys_KE.T / temperature, mask_BK)
+        logits_BK = _masked(cosines(query_BE, keys_KE) / temperature, mask_BK)
         with torch.no_grad():
-            soft_BK = _masked(slow_BE @ keys_KE.T / temperature, mask_BK).softmax(dim=1)
+            soft_BK = _masked(cosines(slow_BE, keys_KE) / temperature, mask_BK).softmax(dim=1)
             hard_BK = torch.eye(rows, len(keys_KE), device=soft_BK.device, dtype=soft_BK.dtype)
             target_BK = alpha * soft_BK + (1 - alpha) * hard_BK
         log_share_BK = logits_BK.log_softmax(dim=1).masked_fill(~mask_BK, 0.0)
@@ -89,7 +91,7 @@ def pair_contrast(
         temperature: τ.
     """
     positive_BT = torch.einsum("be,bte->bt", image_BE, text_BTE) / temperature
-    image_to_text_BQ = _masked(image_BE @ negatives_text_QE.T / temperature, mask_BQ)
+    image_to_text_BQ = _masked(cosines(image_BE, negatives_text_QE) / temperature, mask_BQ)
     text_to_image_BTQ = _masked(text_BTE @ negatives_image_QE.T / temperature, mask_BQ[:, None, :])
     # a loss of −log(e^p / (e^p + Σ e^n)) is log(1 + e^(logΣe^n − p))
     forth_BT = torch.nn.functional.softplus(image_to_text_BQ.logsumexp(dim=1)[:, None] - positive_BT)

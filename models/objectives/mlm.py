@@ -8,10 +8,15 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["IGNORED", "writing_loss"]
+__all__ = ["IGNORED", "told", "writing_loss"]
 
 IGNORED = -100
 """Label of positions at which nothing has to be written."""
+
+
+def told(labels_BT: Tensor) -> Tensor:
+    """Return the places (P), counted through the rows, at which a token has to be written."""
+    return (labels_BT.flatten() != IGNORED).nonzero().squeeze(1)
 
 
 def writing_loss(logits_PV: Tensor, labels_BT: Tensor, told_P: Tensor | None = None) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 from knowlip.benchmark.metrics import SCORERS, caption_records
 from models.collectives import gather_objects
 from models.generation import write_spans
-from models.objectives.mlm import IGNORED, writing_loss
+from models.objectives.mlm import IGNORED, told
+from models.tasks.alignment import batch_writing
 from models.tasks.described import COLUMNS, DescribedSettings, DescribedTask
 from models.tasks.protocol import Batch
 from models.text import pad
@@ -51,22 +52,22 @@ class CaptioningTask(DescribedTask):
     settings: CaptioningSettings
 
     def collate(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
-        """Return a batch of `DescribedTask`, with `prompt_ids`, `prompt_mask`, `written` and `labels`."""
+        """Return a batch of `DescribedTask`, with `prompt_ids`, `prompt_mask`, `written`, `labels` and `told`."""
         batch = super().collate(columns, train=train, generator=generator)
         tokenizer, most = self.model.tokenizer, self.settings.max_tokens
         prompt_ids, prompt_mask = pad(tokenizer.prompt([PROMPT] * len(batch["said"]), most), tokenizer.pad)
         spelled = [ids[: most - 1] for ids in tokenizer.encode(batch["said"])]
         written, _ = pad([[tokenizer.cls, *ids] for ids in spelled], tokenizer.pad)
         labels, _ = pad([[*ids, tokenizer.sep] for ids in spelled], IGNORED)
-        return {**batch, "prompt_ids": prompt_ids, "prompt_mask": prompt_mask, "written": written, "labels": labels}
+        asked = {"prompt_ids": prompt_ids, "prompt_mask": prompt_mask}
+        return {**batch, **asked, "written": written, "labels": labels, "told": told(labels)}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the weighted `itc`, `itm` and `mlm` losses."""
-        network = self.model.network
-        losses, image_BND = self._alignment(batch)
-        memory_BLD = network.fuse(image_BND, batch["prompt_ids"], batch["prompt_mask"])
-        logits_BTV = network.decode(batch["written"], None, memory_BLD, batch["prompt_mask"])
-        return {**losses, "mlm": self.settings.weights.mlm * writing_loss(logits_BTV, batch["labels"])}
+        """Return the weighted `itc`, `itm` and `mlm` losses; what weighs nothing is left out."""
+        weight, (losses, image_BND) = self.settings.weights.mlm, self._alignment(batch)
+        if weight > 0:
+            losses["mlm"] = weight * batch_writing(self.model.network, batch, image_BND)
+        return losses
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> None:

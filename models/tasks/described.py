@@ -19,7 +19,7 @@ from models.config import LossWeights
 from models.tasks.alignment import alike, batch_contrast, batch_matching
 from models.tasks.base import CheckpointSettings, CheckpointTask
 from models.tasks.protocol import Batch
-from models.tasks.views import Views, read_views, row_generator
+from models.tasks.views import Views, chances, read_views, row_generator
 from models.text import pad
 
 __all__ = ["COLUMNS", "DescribedSettings", "DescribedTask"]
@@ -76,14 +76,14 @@ class DescribedTask(CheckpointTask):
             "ids": ids,
             "mask": mask,
             "alike": alike(tiles, said),
-            "chance": torch.rand((len(names), 2), generator=generator),
+            "chance": chances(generator, names),
             "tile_id": tiles,
             "example_id": names,
             "skipped": views.skipped,
         }
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the weighted `itc` and `itm` losses."""
+        """Return the weighted `itc` and `itm` losses; what weighs nothing is left out."""
         return self._alignment(batch)[0]
 
     def _alignment(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
@@ -92,10 +92,10 @@ class DescribedTask(CheckpointTask):
         image_BND, image_BE = network.encode_image(self._pixels(batch))
         _, text_BE = network.encode_text(batch["ids"], batch["mask"])
         text = (batch["ids"], batch["mask"], batch["alike"], batch["chance"])
-        return {
-            "itc": weights.itc * batch_contrast(network, image_BE, text_BE, batch["alike"]),
-            "itm": weights.itm * batch_matching(network, image_BND, image_BE, text_BE, *text),
-        }, image_BND
+        losses = {"itc": weights.itc * batch_contrast(network, image_BE, text_BE, batch["alike"])}
+        if weights.itm > 0:
+            losses["itm"] = weights.itm * batch_matching(network, image_BND, image_BE, text_BE, *text)
+        return losses, image_BND
 
 
 def _listed(texts: Any) -> list[Any]:

@@ -137,7 +137,7 @@ class MaeTask(UnlabelledTask):
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> None:
         """Score a held-out batch, of which the same patches are hidden every time."""
-        self._scores.append({"reconstruction": float(self.losses(batch)["reconstruction"])})
+        self._score(batch, **self.losses(batch))
 
 
 def _taken(states_BND: Tensor, places_BK: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from knowlip.settings import Section
 from models.augment import Augmentation
-from models.collectives import gather_rows
+from models.collectives import Gathered, gather_rows
 from models.tasks.protocol import Batch
 from models.tasks.unlabelled import COLUMNS, UnlabelledSettings, UnlabelledTask, named
 from models.tasks.views import row_generator
@@ -140,7 +140,7 @@ class MocoTask(UnlabelledTask):
     def evaluate(self, batch: Batch) -> None:
         """Score a held-out batch, each worker's by itself: the loss, and how often the other view comes first."""
         loss, top1 = self._contrast(batch, alone=True)
-        self._scores.append({"contrast": float(loss), "instance_top1": float(top1)})
+        self._score(batch, contrast=loss, instance_top1=top1)
 
     def _contrast(self, batch: Batch, *, alone: bool = False) -> tuple[Tensor, Tensor]:
         pixels, others = self._pixels(batch["pixels"]), self._pixels(batch["others"])
@@ -148,10 +148,9 @@ class MocoTask(UnlabelledTask):
         losses, hits = [], []
         for query_BE, answer in sides:
             own_BE = self._network.keys(answer)
-            keys_KE = own_BE if alone else gather_rows(own_BE)
-            start = 0 if alone else _first_row(len(own_BE))
+            (keys_KE,), first = Gathered((own_BE,), 0) if alone else gather_rows(own_BE)
             logits_BK = query_BE @ keys_KE.T / self.settings.design.temperature
-            labels_B = start + torch.arange(len(query_BE), device=query_BE.device)
+            labels_B = first + torch.arange(len(query_BE), device=query_BE.device)
             losses.append(2 * self.settings.design.temperature * functional.cross_entropy(logits_BK, labels_B))
             hits.append((logits_BK.argmax(dim=1) == labels_B).float().mean())
         return losses[0] + losses[1], (hits[0] + hits[1]) / 2
@@ -163,14 +162,6 @@ class MocoTask(UnlabelledTask):
         gone = torch.from_numpy(np.stack(draws) < self.settings.design.erased)
         gone_BHW = gone.repeat_interleave(patch, dim=1).repeat_interleave(patch, dim=2)
         return pixels_BHW.masked_fill(gone_BHW, 0)
-
-
-def _first_row(rows: int) -> int:
-    """Return where this worker's rows stand among those of all (workers have equally many)."""
-    from torch import distributed
-
-    there = distributed.is_available() and distributed.is_initialized()
-    return rows * distributed.get_rank() if there else 0
 
 
 def _layers(entry: int, width: int, leave: int, depth: int) -> nn.Sequential:

@@ -19,7 +19,7 @@ from knowlip.records import SUBTEXTS
 from models.augment import Augmentation, augment, speaks_of_directions
 from models.config import KnowLIPConfig
 from models.masking import MaskedText, mask_text
-from models.objectives.mlm import IGNORED
+from models.objectives.mlm import IGNORED, told
 from models.preprocessing import Preprocessing
 from models.queue import pair_ids
 from models.tasks.protocol import Batch
@@ -60,8 +60,8 @@ class PairBatcher:
         Keys: `pixels` (B, H, W) uint8; `ids`, `mask` (B, L) of the text, in training less what `MaskConfig.left_out`
         takes away; `masked_ids`, `masked_mask` of the text with masks; `written`, `labels`, `kinds` (B, T): what the
         decoder reads, has to write, and of which sub-text; `told` (P): the places that are no padding, counted through
-        the rows; `pair_ids` (B); `duplicates` (B, B); `chance` (B, 2); `tile_id`, and `skipped`: ids set aside with
-        reasons.
+        the rows; `pair_ids` (B); `duplicates` (B, B); `chance` (B, 2); `cut`: mean share of the texts' tokens that did
+        not fit; `tile_id`, and `skipped`: ids set aside with reasons.
 
         Raises:
             DataError: A column is missing, or no row can be used.
@@ -132,11 +132,11 @@ class PairBatcher:
             "masked_mask": masked_mask,
             "written": written,
             "labels": labels,
-            "told": (labels.flatten() != IGNORED).nonzero().squeeze(1),
+            "told": told(labels),
             "kinds": kinds,
             "duplicates": near_duplicates(tile_ids, texts, self._config.contrast.duplicate_overlap),
             "chance": torch.from_numpy(np.stack(chances)).float(),
-            "cut": torch.tensor([text.cut for text in texts], dtype=torch.float32),
+            "cut": float(np.mean([text.cut for text in texts])),
         }
 
 

@@ -20,7 +20,6 @@ from models.config import KnowLIPConfig
 from models.flops import StepFlops
 from models.initialise import Initialisation, initialise
 from models.knowlip import KnowLIP
-from models.objectives.mlm import IGNORED
 from models.preprocessing import Preprocessing
 from models.pretrainer import PretrainingNetwork
 from models.retrieval import recalls
@@ -130,10 +129,11 @@ class PretrainingTask:
         image_BND, image_BE = student.encode_image(self._pixels(batch))
         _, text_BE = student.encode_text(batch["ids"], batch["mask"])
         positive, *negatives, valid_2B = network.matching_logits(batch, image_BND, image_BE, text_BE)
-        logits_BTV = network.written_logits(batch, image_BND)
+        told_P = batch["told"]
+        chosen_P = network.written_logits(batch, image_BND, told_P).argmax(dim=1)
         self._scores.add_pairs(image_BE, text_BE)
         self._scores.add_matches(positive, negatives, valid_2B)
-        self._scores.add_written(logits_BTV.argmax(dim=2), batch["labels"], batch["kinds"])
+        self._scores.add_written(chosen_P == batch["labels"].flatten()[told_P], batch["kinds"].flatten()[told_P])
 
     def metrics(self) -> dict[str, float]:
         """Return recalls and accuracies over all workers' held-out pairs, and start afresh."""
@@ -186,20 +186,22 @@ class _Scores:
         """Count which pairs (B, 2) were told to match, and which negatives, where valid, were told not to."""
         right = [positive_B2[:, 1] > positive_B2[:, 0]]
         right += [(n[:, 0] > n[:, 1])[valid] for n, valid in zip(negatives, valid_2B, strict=True)]
-        self._add(len(SUBTEXTS), torch.cat(right))
+        told = torch.cat(right)
+        self._hits[-1] += told.sum().cpu()
+        self._counts[-1] += told.numel()
 
-    def add_written(self, chosen_BT: Tensor, labels_BT: Tensor, kinds_BT: Tensor) -> None:
-        """Count by kind of sub-text which masked tokens (B, T) were written as they were."""
-        right_BT = chosen_BT == labels_BT
-        for kind in range(len(SUBTEXTS)):
-            self._add(kind, right_BT[(kinds_BT == kind) & (labels_BT != IGNORED)])
+    def add_written(self, right_P: Tensor, kinds_P: Tensor) -> None:
+        """Count by kind of sub-text which masked tokens (P) were written as they were."""
+        kinds = len(SUBTEXTS)
+        self._hits[:-1] += torch.bincount(kinds_P[right_P], minlength=kinds).cpu()
+        self._counts[:-1] += torch.bincount(kinds_P, minlength=kinds).cpu()
 
     def summary(self) -> dict[str, float]:
         """Return recalls and accuracies over all workers; nothing where there was nothing to score."""
         device = self._images[-1].device
         images, texts = (torch.cat([p.to(device) for p in parts]) for parts in (self._images, self._texts))
-        images, texts = gather_rows(images), gather_rows(texts)
-        tally = gather_rows(torch.stack([self._hits, self._counts])[None].to(device)).sum(dim=0).cpu()
+        images, texts = gather_rows(images, texts).parts
+        tally = gather_rows(torch.stack([self._hits, self._counts])[None].to(device)).parts[0].sum(dim=0).cpu()
         if not len(images):
             return {}
         scores = recalls(images, texts)
@@ -210,7 +212,3 @@ class _Scores:
             if tally[1][kind]:
                 scores[f"mlm_accuracy_{name}"] = (hits[kind] / counts[kind]).item()
         return scores
-
-    def _add(self, slot: int, right: Tensor) -> None:
-        self._hits[slot] += right.sum().cpu()
-        self._counts[slot] += right.numel()

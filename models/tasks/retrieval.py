@@ -14,7 +14,7 @@ from torch import Tensor
 
 from knowlip.benchmark.answers import normalise
 from knowlip.benchmark.metrics import SCORERS
-from models.collectives import gather_objects
+from models.collectives import gather_objects, own_rank, world_size
 from models.tasks.described import COLUMNS, DescribedSettings, DescribedTask
 from models.tasks.protocol import Batch
 from models.text import pad
@@ -50,17 +50,20 @@ class RetrievalTask(DescribedTask):
         """Keep the embeddings of a held-out batch, and what matching needs."""
         network, tokenizer = self.model.network, self.model.tokenizer
         image_BND, image_BE = network.encode_image(self._pixels(batch))
-        for row, name in enumerate(batch["example_id"]):
-            spelled = tokenizer.plain(batch["texts"][row], self.settings.max_tokens)
-            ids, mask = (part.to(image_BE.device) for part in pad(spelled, tokenizer.pad))
+        spelled = tokenizer.plain([text for texts in batch["texts"] for text in texts], self.settings.max_tokens)
+        ids_ML, mask_ML = (part.to(image_BE.device) for part in pad(spelled, tokenizer.pad))
+        text_ME = network.encode_text(ids_ML, mask_ML)[1].float().cpu()
+        image_BE, states_BND, first = image_BE.float().cpu(), image_BND.half().cpu(), 0
+        for row, (name, texts) in enumerate(zip(batch["example_id"], batch["texts"], strict=True)):
+            own = slice(first, first := first + len(texts))
             self._records.append(
                 {
                     "example_id": name,
-                    "image": image_BE[row].float().cpu(),
-                    "states": image_BND[row].half().cpu(),
-                    "texts": batch["texts"][row],
-                    "spelled": spelled,
-                    "embedded": network.encode_text(ids, mask)[1].float().cpu(),
+                    "image": image_BE[row],
+                    "states": states_BND[row],
+                    "texts": texts,
+                    "spelled": spelled[own],
+                    "embedded": text_ME[own],
                 }
             )
 
@@ -77,7 +80,7 @@ class RetrievalTask(DescribedTask):
         # A text that fits several images word by word is right for each of them.
         words = [[normalise(text) for text in row["texts"]] for row in kept]
         said = [word for some in words for word in some]
-        right_NM = torch.tensor([[word in set(words[n]) for word in said] for n in range(len(kept))])
+        right_NM = torch.tensor([[word in some for word in said] for some in map(set, words)])
         similarity_NM = images_NE @ texts_ME.T
         spelled = [ids for row in kept for ids in row["spelled"]]
         states = [row["states"] for row in kept]
@@ -110,16 +113,18 @@ class RetrievalTask(DescribedTask):
     def _matched(
         self, pairs: Sequence[tuple[int, int]], states: Sequence[Tensor], spelled: Sequence[list[int]]
     ) -> Tensor:
-        """Return P(match) of pairs of an image and a text."""
+        """Return P(match) of pairs of an image and a text, of which every worker computes a share."""
         network, tokenizer, device = self.model.network, self.model.tokenizer, self.model.device
+        share = -(-len(pairs) // world_size())
+        own = pairs[own_rank() * share : (own_rank() + 1) * share]
         parts = []
-        for start in range(0, len(pairs), _FUSED_AT_ONCE):
-            chunk = pairs[start : start + _FUSED_AT_ONCE]
+        for start in range(0, len(own), _FUSED_AT_ONCE):
+            chunk = own[start : start + _FUSED_AT_ONCE]
             ids, mask = (part.to(device) for part in pad([spelled[text] for _, text in chunk], tokenizer.pad))
             image_BPD = torch.stack([states[image] for image, _ in chunk]).to(device, torch.float32)
             logits_B2 = network.match_logits(network.fuse(image_BPD, ids, mask), mask).float()
-            parts.append(logits_B2.softmax(dim=1)[:, 1].cpu())
-        return torch.cat(parts)
+            parts += logits_B2.softmax(dim=1)[:, 1].tolist()
+        return torch.tensor(gather_objects(parts))
 
 
 def _rank(scores: Tensor, right: Tensor) -> int:

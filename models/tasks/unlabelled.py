@@ -65,7 +65,7 @@ class UnlabelledTask(ABC):
         size = {"image_size": vision.image_size, "channels": vision.channels}
         self.preprocessing = Preprocessing(mean=settings.mean, std=settings.std, **size)
         self._record: dict[str, Any] = {}
-        self._scores: list[dict[str, float]] = []
+        self._scores: list[tuple[int, dict[str, float]]] = []
         self._student: KnowLIP | None = None
 
     @property
@@ -91,7 +91,10 @@ class UnlabelledTask(ABC):
         """Return the means over all workers' held-out images since the last call, and start afresh."""
         scores = gather_objects(self._scores)
         self._scores = []
-        return {name: float(np.mean([one[name] for one in scores])) for name in (scores[0] if scores else ())}
+        if not scores:
+            return {}
+        rows = [count for count, _ in scores]
+        return {name: float(np.average([one[name] for _, one in scores], weights=rows)) for name in scores[0][1]}
 
     def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         """Write the checkpoint folder; what is not the vision tower is as it began."""
@@ -101,6 +104,10 @@ class UnlabelledTask(ABC):
     @abstractmethod
     def _around(self, vision: nn.Module) -> nn.Module:
         """Return what learns without labels, around the vision tower."""
+
+    def _score(self, batch: Batch, **figures: Tensor) -> None:
+        """Note a held-out batch's means; each image counts the same, also in a batch that is not full."""
+        self._scores.append((len(batch["tile_id"]), {name: float(value) for name, value in figures.items()}))
 
     def _views(
         self, columns: Mapping[str, np.ndarray], augmentation: Augmentation | None, generator: torch.Generator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from models.augment import Augmentation, augment
 from models.fitting import Fit, Fitting, Turn, fit_image
 from models.preprocessing import Preprocessing, decode_view
 
-__all__ = ["Views", "read_views", "row_generator"]
+__all__ = ["Views", "chances", "read_views", "row_generator"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,12 @@ def read_views(
     if not kept:
         raise DataError(f"no usable row of {len(skipped)}: {skipped[:3]}", where="examples", fix="make them again")
     return Views(kept, torch.from_numpy(np.stack(images)), skipped, fittings, turns)
+
+
+def chances(generator: torch.Generator, names: Sequence[str]) -> Tensor:
+    """Return two uniform numbers for each row (B, 2), by which its hard negatives are drawn."""
+    drawn = [row_generator(generator, f"{name}/negative").random(2) for name in names]
+    return torch.from_numpy(np.stack(drawn)).float()
 
 
 def row_generator(generator: torch.Generator, name: str) -> np.random.Generator:

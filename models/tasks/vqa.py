@@ -22,21 +22,26 @@ from knowlip.benchmark.answers import same
 from knowlip.benchmark.metrics import SCORERS
 from models.augment import Augmentation
 from models.config import LossWeights
+from models.generation import sequence_log_likelihood
 from models.knowlip import KnowLIP
 from models.objectives.itm import draw_negatives, matching_loss
-from models.objectives.mlm import IGNORED, writing_loss
-from models.tasks.alignment import alike, batch_contrast
+from models.objectives.mlm import IGNORED, told
+from models.precision import cosines
+from models.tasks.alignment import alike, batch_contrast, batch_writing
 from models.tasks.base import CheckpointSettings, CheckpointTask
 from models.tasks.protocol import Batch
-from models.tasks.views import read_views
+from models.tasks.views import chances, read_views
 from models.text import Tokenizer, pad
 
-__all__ = ["COLUMNS", "VqaSettings", "VqaTask", "rank_answers"]
+__all__ = ["COLUMNS", "VqaSettings", "VqaTask"]
 
 COLUMNS = ("example_id", "tile_id", "view", "question", "answer", "kind")
 """Columns of `datasets/NAME/` that VQA reads."""
 
 _ANSWERS = "answers.json"
+
+_RANKED_AT_ONCE = 256
+"""So many answers are written at once: a vocabulary's worth of logits for each of their tokens is kept."""
 
 
 class VqaSettings(CheckpointSettings):
@@ -75,8 +80,9 @@ class VqaTask(CheckpointTask):
 
         Keys: `pixels` (B, H, W) uint8; `ids`, `mask` (B, L) of question and answer as one statement; `wrong_ids`,
         `wrong_mask` of the question with another's answer; `wrong` (B): whether that is wrong; `prompt_ids`,
-        `prompt_mask` of the question with its `[MASK]`; `written`, `labels` (B, T) of the answer; `alike` (B, B): rows
-        that are no negatives of one another; `chance` (B); `answer`, `kind`, `example_id` and `skipped`.
+        `prompt_mask` of the question with its `[MASK]`; `written`, `labels` (B, T) of the answer, `told` (P) where they
+        are no padding; `alike` (B, B): rows that are no negatives of one another; `chance` (B); `answer`, `kind`,
+        `example_id` and `skipped`.
         """
         augmentation = self.settings.augmentation if train else None
         views = read_views(columns, self.model.preprocessing, augmentation, generator, fit=self.settings.fit)
@@ -85,9 +91,8 @@ class VqaTask(CheckpointTask):
         questions, answers = rows["question"], rows["answer"]
         statements = [f"{question} {answer}" for question, answer in zip(questions, answers, strict=True)]
         others = answers[1:] + answers[:1]
-        wrong = [f"{question} {other}" for question, other in zip(questions, others, strict=True)]
-        ids, mask = pad(tokenizer.plain(statements, most), tokenizer.pad)
-        wrong_ids, wrong_mask = pad(tokenizer.plain(wrong, most), tokenizer.pad)
+        ids, mask = pad(_statements(tokenizer, questions, answers, most), tokenizer.pad)
+        wrong_ids, wrong_mask = pad(_statements(tokenizer, questions, others, most), tokenizer.pad)
         prompt_ids, prompt_mask = pad(tokenizer.prompt(questions, most), tokenizer.pad)
         spelled = tokenizer.encode(answers)
         written, _ = pad([[tokenizer.cls, *answer] for answer in spelled], tokenizer.pad)
@@ -103,8 +108,9 @@ class VqaTask(CheckpointTask):
             "prompt_mask": prompt_mask,
             "written": written,
             "labels": labels,
+            "told": told(labels),
             "alike": alike(rows["tile_id"], statements),
-            "chance": torch.rand(len(answers), generator=generator),
+            "chance": chances(generator, rows["example_id"])[:, 0],
             "question": questions,
             "answer": answers,
             "kind": rows["kind"],
@@ -113,35 +119,46 @@ class VqaTask(CheckpointTask):
         }
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the weighted `itc`, `itm` and `mlm` losses."""
+        """Return the weighted `itc`, `itm` and `mlm` losses; what weighs nothing is left out."""
         network, weights = self.model.network, self.settings.weights
         image_BND, image_BE = network.encode_image(self._pixels(batch))
         _, text_BE = network.encode_text(batch["ids"], batch["mask"])
-        memory_BLD = network.fuse(image_BND, batch["prompt_ids"], batch["prompt_mask"])
-        logits_BTV = network.decode(batch["written"], None, memory_BLD, batch["prompt_mask"])
-        return {
-            "itc": weights.itc * batch_contrast(network, image_BE, text_BE, batch["alike"]),
-            "itm": weights.itm * _matching(network, batch, image_BND, image_BE, text_BE),
-            "mlm": weights.mlm * writing_loss(logits_BTV, batch["labels"]),
-        }
+        losses = {"itc": weights.itc * batch_contrast(network, image_BE, text_BE, batch["alike"])}
+        if weights.itm > 0:
+            losses["itm"] = weights.itm * _matching(network, batch, image_BND, image_BE, text_BE)
+        if weights.mlm > 0:
+            losses["mlm"] = weights.mlm * batch_writing(network, batch, image_BND)
+        return losses
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> None:
         """Answer a held-out batch by ranking, and compare the answers as numbers, sets or words."""
-        network, tokenizer = self.model.network, self.model.tokenizer
-        image_BND, _ = network.encode_image(self._pixels(batch))
+        image_BND, _ = self.model.network.encode_image(self._pixels(batch))
         for kind in sorted(set(batch["kind"])):
             rows = [index for index, asked in enumerate(batch["kind"]) if asked == kind]
             given = [""] * len(rows)
             if kind in self.settings.answers:  # a kind that was never trained is never right
                 candidates = self.settings.answers[kind]
-                prompt = batch["prompt_ids"][rows], batch["prompt_mask"][rows]
-                scores_BK = rank_answers(network, tokenizer, image_BND[rows], *prompt, candidates)
-                given = [candidates[best] for best in scores_BK.argmax(dim=1).tolist()]
+                best = self._best(image_BND[rows], [batch["question"][row] for row in rows], candidates)
+                given = [candidates[place] for place in best]
             for row, answer in zip(rows, given, strict=True):
                 record = {name: batch[name][row] for name in ("example_id", "question", "answer")}
                 right = same(answer, batch["answer"][row])
                 self._records.append({**record, "kind": kind, "given": answer, "right": right})
+
+    def _best(self, image_BND: Tensor, questions: Sequence[str], candidates: Sequence[str]) -> list[int]:
+        """Return which candidate is the likeliest answer to each question."""
+        network, tokenizer = self.model.network, self.model.tokenizer
+        prompts = tokenizer.prompt(questions, self.settings.max_tokens)
+        targets, best = tokenizer.encode(candidates), []
+        size = max(1, _RANKED_AT_ONCE // len(candidates))
+        for start in range(0, len(prompts), size):
+            asked = prompts[start : start + size]
+            scores = sequence_log_likelihood(
+                network, tokenizer, image_BND[start : start + size], asked, targets * len(asked)
+            )
+            best += scores.view(len(asked), len(candidates)).argmax(dim=1).tolist()
+        return best
 
     def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         """Write the checkpoint, and beside it the answers that are ranked."""
@@ -149,39 +166,18 @@ class VqaTask(CheckpointTask):
         (Path(folder) / _ANSWERS).write_text(json.dumps(self.settings.answers, indent=2), encoding="utf-8")
 
 
-def rank_answers(
-    network: KnowLIP,
-    tokenizer: Tokenizer,
-    image_BND: Tensor,
-    prompt_ids_BL: Tensor,
-    prompt_mask_BL: Tensor,
-    candidates: Sequence[str],
-) -> Tensor:
-    """Return log P(candidate | question, image) (B, K); the fused states of a question serve all its candidates.
-
-    Args:
-        network: In evaluation mode.
-        tokenizer: Its tokenizer.
-        image_BND: States from `encode_image`.
-        prompt_ids_BL: Questions with a `[MASK]` (`Tokenizer.prompt`).
-        prompt_mask_BL: True at their tokens.
-        candidates: The answers to rank.
-    """
-    spelled = tokenizer.encode(candidates)
-    written_KT, _ = pad([[tokenizer.cls, *answer] for answer in spelled], tokenizer.pad)
-    labels_KT, _ = pad([[*answer, tokenizer.sep] for answer in spelled], IGNORED)
-    count, device = len(candidates), image_BND.device
-    memory = network.fuse(image_BND, prompt_ids_BL, prompt_mask_BL).repeat_interleave(count, dim=0)
-    written, labels = (part.to(device).repeat(len(image_BND), 1) for part in (written_KT, labels_KT))
-    logits = network.decode(written, None, memory, prompt_mask_BL.repeat_interleave(count, dim=0)).float()
-    there = labels != IGNORED
-    chosen = logits.log_softmax(dim=2).gather(2, labels.clamp(min=0)[:, :, None])[:, :, 0]
-    return (chosen * there).sum(dim=1).view(len(image_BND), count)
+def _statements(tokenizer: Tokenizer, questions: Sequence[str], answers: Sequence[str], most: int) -> list[list[int]]:
+    """Return `[CLS] question answer [SEP]`; what is too long loses the end of its question, never the answer."""
+    rows = []
+    for question, answer in zip(tokenizer.encode(questions), tokenizer.encode(answers), strict=True):
+        told = answer[: most - 2]
+        rows.append([tokenizer.cls, *question[: most - 2 - len(told)], *told, tokenizer.sep])
+    return rows
 
 
 def _matching(network: KnowLIP, batch: Batch, image_BND: Tensor, image_BE: Tensor, text_BE: Tensor) -> Tensor:
     """Return eq. 5: the statement, the question with a wrong answer, and the statement with a hard negative image."""
-    similarity_BB = (text_BE @ image_BE.T / network.temperature).detach()
+    similarity_BB = (cosines(text_BE, image_BE) / network.temperature).detach()
     image_index, image_valid = draw_negatives(similarity_BB, ~batch["alike"], batch["chance"])
     positive = network.match_logits(network.fuse(image_BND, batch["ids"], batch["mask"]), batch["mask"])
     wrong_text = network.match_logits(

@@ -38,7 +38,7 @@ def test_greedy_writing_takes_the_likeliest_token_each_time(sharp, tokenizer, sc
         tokens, total, left = [], 0.0, prompt.count(tokenizer.mask)
         while left and len(tokens) < 9:
             read = tokenizer.decoder_inputs(prompt, [*tokens, 0])
-            logits = sharp.decode(torch.tensor([read]), None, memory, mask)[0, -1]
+            logits = sharp.decode(torch.tensor([read]), memory, mask)[0, -1]
             logits[tokenizer.structure] = float("-inf")
             share = logits.log_softmax(0)
             tokens.append(int(share.argmax()))
@@ -88,7 +88,7 @@ def test_a_likelihood_is_the_product_of_the_tokens_probabilities(sharp, tokenize
         memory = sharp.fuse(image[row : row + 1], ids, mask)
         total, written = 0.0, [tokenizer.cls]
         for token in [*target, tokenizer.sep]:
-            logits = sharp.decode(torch.tensor([written]), None, memory, mask)[0, -1]
+            logits = sharp.decode(torch.tensor([written]), memory, mask)[0, -1]
             total += logits.double().log_softmax(0)[token].item()
             written.append(token)
         assert scores[row].item() == pytest.approx(total, abs=1e-3)

@@ -119,14 +119,14 @@ def test_the_decoder_is_causal_and_its_cache_changes_nothing(network):
     memory, memory_mask = torch.randn(2, 9, 48), torch.ones(2, 9, dtype=torch.bool)
     memory_mask[1, 4:] = False
     ids = torch.randint(5, 90, (2, 6))
-    whole = network.decode(ids, None, memory, memory_mask)
+    whole = network.decode(ids, memory, memory_mask)
     changed = ids.clone()
     changed[:, 4:] = 7
-    torch.testing.assert_close(network.decode(changed, None, memory, memory_mask)[:, :4], whole[:, :4])
+    torch.testing.assert_close(network.decode(changed, memory, memory_mask)[:, :4], whole[:, :4])
     garbage = torch.where(memory_mask[:, :, None], memory, 99.0)
-    torch.testing.assert_close(network.decode(ids, None, garbage, memory_mask), whole)
+    torch.testing.assert_close(network.decode(ids, garbage, memory_mask), whole)
     cache = make_cache()
-    steps = [network.decode(ids[:, i : i + 1], None, memory, memory_mask, cache) for i in range(6)]
+    steps = [network.decode(ids[:, i : i + 1], memory, memory_mask, cache) for i in range(6)]
     torch.testing.assert_close(torch.cat(steps, dim=1), whole, atol=1e-5, rtol=1e-4)
 
 

@@ -48,19 +48,44 @@ def test_a_killed_worker_changes_nothing_and_a_resumed_run_ends_the_same(
     assert (Path(killed.path) / "model" / "manifest.json").exists()
 
 
+@pytest.fixture
+def tested(points: Workspace) -> Workspace:
+    """The points, those of ``val`` once more as ``test``."""
+    held = points.read_table("datasets/points").filter(pc.field("split") == "val")
+    again = held.set_column(held.column_names.index("split"), "split", pa.array(["test"] * len(held)))
+    points.write_table(again, "datasets/points", "part-2.parquet")
+    return points
+
+
+def errors(workspace: Workspace) -> dict[str, dict[int, float]]:
+    """Split → epoch → error."""
+    rows = [row for row in collect(workspace, "runs/plane").to_pylist() if row["metric"] == "error"]
+    return {split: {row["epoch"]: row["value"] for row in rows if row["phase"] == split} for split in ("val", "test")}
+
+
 @pytest.mark.ray
 def test_the_test_split_is_looked_at_only_for_weights_that_may_be_kept(
-    ray_cluster: None, make_plan: MakePlan, plane_task: Any, points: Workspace
+    ray_cluster: None, make_plan: MakePlan, plane_task: Any, tested: Workspace
 ) -> None:
-    held = points.read_table("datasets/points").filter(pc.field("split") == "val")
-    tested = held.set_column(held.column_names.index("split"), "split", pa.array(["test"] * len(held)))
-    points.write_table(tested, "datasets/points", "part-2.parquet")
     task = plane_task(said=(3.0, 90.0, 5.0, 3.0, 91.0, 1.0, 92.0))  # errors of val, and of test after 3, 3 and 1
     changes = {"splits": ("train", "val", "test"), "epochs": 4, "train": {**WHOLE, "keep": "best"}}
     fit(*make_plan(task, phase="chosen", **changes))
-    rows = [row for row in collect(points, "runs/plane").to_pylist() if row["metric"] == "error"]
-    found = {phase: {row["epoch"]: row["value"] for row in rows if row["phase"] == phase} for phase in ("val", "test")}
-    assert found == {"val": {1: 3.0, 2: 5.0, 3: 3.0, 4: 1.0}, "test": {1: 90.0, 3: 91.0, 4: 92.0}}
+    assert errors(tested) == {"val": {1: 3.0, 2: 5.0, 3: 3.0, 4: 1.0}, "test": {1: 90.0, 3: 91.0, 4: 92.0}}
+
+
+@pytest.mark.ray
+def test_the_best_is_chosen_among_what_is_saved_and_the_next_phase_has_all_its_epochs(
+    ray_cluster: None, make_plan: MakePlan, plane_task: Any, tested: Workspace
+) -> None:
+    task = plane_task(said=(3.0, 5.0, 90.0, 2.0, 6.0))  # val after 1, 2, then test, and val after 3 and 4
+    changes = {"splits": ("train", "val", "test"), "train": {**WHOLE, "keep": "best", "save_every": 2}}
+    best = fit(*make_plan(task, phase="first", epochs=4, all_epochs=6, **changes))
+    assert errors(tested) == {"val": {1: 3.0, 2: 5.0, 3: 2.0, 4: 6.0}, "test": {2: 90.0}}
+    assert int(state(best)["seen"]) == 2
+    last = fit(*make_plan(phase="second", first_epoch=4, epochs=2, all_epochs=6, start=best, train=WHOLE))
+    assert int(state(last)["seen"]) == 4
+    rows = [row for row in collect(tested, "runs/plane").to_pylist() if row["phase"] == "second"]
+    assert {(row["epoch"], row["step"]) for row in rows if row["metric"] == "square"} == {(5, 5), (6, 6)}
 
 
 @pytest.mark.ray

@@ -16,10 +16,11 @@ def meter() -> Meter:
 
 def test_reads_means_and_starts_afresh() -> None:
     noted = meter()
-    noted.add({"itc": torch.tensor(1.0), "itm": torch.tensor(4.0)}, {"tile_id": ["a"], "skipped": [("x", "why")]}, 8)
+    batch = {"tile_id": ["a"], "skipped": [("x", "why")], "cut": 0.5}
+    noted.add({"itc": torch.tensor(1.0), "itm": torch.tensor(4.0)}, batch, 8)
     noted.add({"itc": torch.tensor(3.0), "itm": torch.tensor(4.0)}, {"tile_id": ["b"]}, 8)
     reading = noted.read()
-    assert (reading["itc"], reading["itm"], reading["skipped"]) == (2.0, 4.0, 1.0)
+    assert (reading["itc"], reading["itm"], reading["skipped"], reading["cut"]) == (2.0, 4.0, 1.0, 0.25)
     assert reading["samples_per_s"] > 0
     assert 0 <= reading["data_wait_share"] <= 1
     assert noted.read() == {}

@@ -137,6 +137,22 @@ def test_is_a_task_whose_checkpoint_is_a_model(
     assert frozen == (kind == "moco")
 
 
+@pytest.mark.parametrize("kind", ["mae", "moco"])
+def test_every_held_out_image_counts_the_same(
+    kind: str, tiny_checkpoint: Path, chips: tuple[Columns, np.ndarray]
+) -> None:
+    task = made(kind, tiny_checkpoint)
+    task.build().eval()
+    fifteen, one = ({name: values[part] for name, values in chips[0].items()} for part in (slice(15), slice(15, 16)))
+
+    def figure(*parts: Columns) -> float:
+        for rows in parts:
+            task.evaluate(task.collate(rows, train=False, generator=torch.Generator().manual_seed(0)))
+        return task.metrics()[task.best_metric]
+
+    assert figure(fifteen, one) == pytest.approx((15 * figure(fifteen) + figure(one)) / 16)
+
+
 def test_what_is_painted_does_not_know_what_is_hidden(tiny_checkpoint: Path, chips: tuple[Columns, np.ndarray]) -> None:
     task = made("mae", tiny_checkpoint)
     network = task.build().eval()

@@ -11,7 +11,7 @@ import torch
 
 import models
 from models.tasks.protocol import Task
-from models.tasks.vqa import VqaSettings, VqaTask, rank_answers
+from models.tasks.vqa import VqaSettings, VqaTask
 
 Columns = dict[str, np.ndarray]
 ANSWERS = {"region": ("left", "right"), "count": ("one", "two")}
@@ -52,21 +52,45 @@ def test_learns_to_answer_and_says_the_same_when_read_back(
     assert json.loads((tmp_path / "tuned" / "answers.json").read_text()) == {k: list(v) for k, v in ANSWERS.items()}
 
 
-def test_ranking_is_the_likelihood_that_the_verb_uses(task: VqaTask, block_columns: Columns) -> None:
-    from models.generation import sequence_log_likelihood
-
+def test_held_out_questions_are_answered_as_the_verb_answers_them_however_many_at_once(
+    task: VqaTask, block_columns: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = task.build().eval()
     batch = collated(task, block_columns)
-    candidates = ["one", "two", "two left"]
+    chosen = task.model.answer(list(block_columns["view"]), list(block_columns["question"]), ANSWERS["count"])
+    for at_once in (1, 6, 256):
+        monkeypatch.setattr("models.tasks.vqa._RANKED_AT_ONCE", at_once)
+        task.evaluate(batch)
+        task.metrics()
+        assert [record["given"] for record in task.scored] == [answer.answer for answer in chosen]
+    assert not network.training
+
+
+def test_a_question_that_is_too_long_loses_its_end_and_keeps_its_answer(task: VqaTask, block_columns: Columns) -> None:
+    block_columns["question"][:] = "how many blocks are there " * 20
+    batch = collated(task, block_columns)
     tokenizer = task.model.tokenizer
-    with torch.no_grad():
-        image_BND, _ = network.encode_image(task.model.preprocessing.normalised(batch["pixels"]))
-        scores = rank_answers(network, tokenizer, image_BND, batch["prompt_ids"], batch["prompt_mask"], candidates)
-    prompts = tokenizer.prompt(list(block_columns["question"]), 35)
-    for column, candidate in enumerate(candidates):
-        targets = tokenizer.encode([candidate] * 8)
-        expected = sequence_log_likelihood(network, tokenizer, image_BND, prompts, targets)
-        torch.testing.assert_close(scores[:, column], expected, atol=1e-5, rtol=1e-5)
+    said = [tokenizer.decode(row.tolist()).split()[-1] for row in batch["ids"]]
+    assert said == list(block_columns["answer"])
+    assert int(batch["mask"].sum(dim=1).max()) == task.settings.max_tokens
+    assert not (batch["ids"] == batch["wrong_ids"]).all(dim=1)[batch["wrong"]].any()
+
+
+def test_what_weighs_nothing_is_not_computed(tiny_checkpoint: Path, block_columns: Columns) -> None:
+    settings = {"checkpoint": str(tiny_checkpoint), "answers": ANSWERS, "weights": {"itm": 0, "mlm": 0}}
+    task = VqaTask(VqaSettings.model_validate(settings))
+    task.build()
+    losses = task.losses(collated(task, block_columns))
+    assert set(losses) == {"itc"}
+    sum(losses.values()).backward()
+    assert task.model.network.match_head.weight.grad is None
+
+
+def test_each_row_draws_its_own_negative_whatever_stands_beside_it(task: VqaTask, block_columns: Columns) -> None:
+    whole = collated(task, block_columns)["chance"]
+    part = collated(task, {name: values[3:5] for name, values in block_columns.items()})["chance"]
+    assert torch.equal(part, whole[3:5])
+    assert len(set(whole.tolist())) == 8
 
 
 def test_rows_that_say_or_show_the_same_are_no_negatives(task: VqaTask, block_columns: Columns) -> None:
