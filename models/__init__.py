@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from models.knowlip import KnowLIP as KnowLIP
     from models.preprocessing import Preprocessing as Preprocessing
     from models.text import Tokenizer as Tokenizer
+    from models.tuned import TunedModel as TunedModel
+    from models.tuned import load_tuned as load_tuned
     from models.verbs import Answer as Answer
     from models.verbs import KnowlipModel as KnowlipModel
 
@@ -28,7 +30,9 @@ __all__ = [
     "KnowlipModel",
     "Preprocessing",
     "Tokenizer",
+    "TunedModel",
     "load",
+    "load_tuned",
     "presets",
     "save_checkpoint",
 ]
@@ -40,7 +44,9 @@ _HOME = {
     "KnowlipModel": "models.verbs",
     "Preprocessing": "models.preprocessing",
     "Tokenizer": "models.text",
+    "TunedModel": "models.tuned",
     "load": "models.checkpoint",
+    "load_tuned": "models.tuned",
     "presets": "models.config",
     "save_checkpoint": "models.checkpoint",
 }

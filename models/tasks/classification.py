@@ -5,33 +5,31 @@ Shape letters: B batch, C classes, D width, H W pixels.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from pydantic import Field
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from knowlip.benchmark.metrics import SCORERS
 from knowlip.errors import CheckpointError, DataError
 from models.augment import Augmentation
-from models.checkpoint import load, load_strictly, read_weights
-from models.tasks.base import CheckpointSettings, CheckpointTask
+from models.fitting import Fitting
+from models.tasks.base import CheckpointSettings
+from models.tasks.head import HeadTask
 from models.tasks.protocol import Batch
 from models.tasks.views import read_views
-from models.verbs import KnowlipModel
+from models.verbs import Answer
 
-__all__ = ["COLUMNS", "Backbone", "ClassificationSettings", "ClassificationTask", "Classifier", "load_classifier"]
+__all__ = ["COLUMNS", "Backbone", "ClassificationSettings", "ClassificationTask", "Classifier"]
 
 COLUMNS = ("example_id", "view", "label")
 """Columns of `datasets/NAME/` that classification reads."""
 
-_CLASSES, _HEAD, _BACKBONE = "classes.json", "head.safetensors", "backbone.json"
+_RANKED = 3
+"""So many classes of a held-out image are kept."""
 
 
 class ClassificationSettings(CheckpointSettings):
@@ -93,7 +91,7 @@ class Backbone(nn.Module):
         return self.network(pixels_BCHW)
 
 
-class ClassificationTask(CheckpointTask):
+class ClassificationTask(HeadTask):
     """One label an image.
 
     Args:
@@ -110,25 +108,13 @@ class ClassificationTask(CheckpointTask):
     def __init__(self, settings: ClassificationSettings) -> None:
         super().__init__(settings)
         self._index = {label: index for index, label in enumerate(settings.classes)}
-        self._network: Classifier | Backbone | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Travel to the workers without the network."""
-        return {**super().__getstate__(), "_network": None}
-
-    @property
-    def network(self) -> Classifier | Backbone:
-        """The network; `build` must have been called."""
-        if self._network is None:
-            raise RuntimeError("build() the task first")
-        return self._network
-
-    def build(self) -> nn.Module:
-        """Put a new head on the checkpoint's vision tower, or make the network that takes its place."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.settings.seed)
-            self._network = _network(self.model, self.settings.backbone, len(self.settings.classes))
-        return self._network
+    def _headed(self) -> nn.Module:
+        """Return the tower with a linear head, or the network that takes its place."""
+        config, vision = self.model.network.config.vision, self.model.network.vision
+        if self.settings.backbone:
+            return Backbone(self.settings.backbone, config.channels, len(self.settings.classes))
+        return Classifier(vision, int(vision.num_features), len(self.settings.classes))
 
     def collate(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
         """Return `pixels` (B, H, W) uint8, `labels` (B), `example_id` and `skipped`.
@@ -151,55 +137,23 @@ class ClassificationTask(CheckpointTask):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the cross-entropy."""
-        logits_BC = self._forward(batch)
+        logits_BC = self.network(self._pixels(batch)).float()
         smoothing = self.settings.label_smoothing
         return {"cross_entropy": functional.cross_entropy(logits_BC, batch["labels"], label_smoothing=smoothing)}
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> None:
         """Rank the classes for each image of a held-out batch."""
-        classes, most = self.settings.classes, min(3, len(self.settings.classes))
-        ranked_BK = self._forward(batch).topk(most, dim=1).indices.tolist()
-        for name, label, ranked in zip(batch["example_id"], batch["labels"].tolist(), ranked_BK, strict=True):
-            names = [classes[index] for index in ranked]
-            self._records.append({"example_id": name, "label": classes[label], "ranked": names})
+        seen = self.predict(batch["pixels"], ())
+        for name, label, answers in zip(batch["example_id"], batch["labels"].tolist(), seen, strict=True):
+            ranked = [answer.answer for answer in answers[:_RANKED]]
+            self._records.append({"example_id": name, "label": self.settings.classes[label], "ranked": ranked})
 
-    def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        """Write the checkpoint with the tuned tower, and beside it the head and the names of its classes."""
-        super().export(folder, manifest)
-        own = self.network.head if isinstance(self.network, Classifier) else self.network.network
-        head = {name: value.detach().cpu().clone() for name, value in own.state_dict().items()}
-        save_file(head, Path(folder) / _HEAD)
-        if self.settings.backbone:
-            (Path(folder) / _BACKBONE).write_text(json.dumps({"timm": self.settings.backbone}), encoding="utf-8")
-        (Path(folder) / _CLASSES).write_text(json.dumps(list(self.settings.classes)), encoding="utf-8")
-
-    def _forward(self, batch: Batch) -> Tensor:
-        return self.network(self._pixels(batch)).float()
-
-
-def load_classifier(folder: str | Path) -> tuple[Classifier | Backbone, KnowlipModel, tuple[str, ...]]:
-    """Open a fine-tuned classifier: the network, the model it belongs to, and its classes.
-
-    Raises:
-        CheckpointError: The folder is no classifier's, or something in it does not fit.
-    """
-    folder = Path(folder)
-    model = load(folder)
-    try:
-        classes = tuple(json.loads((folder / _CLASSES).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"no {_CLASSES}", where=str(folder), fix="fine-tune a classifier") from error
-    named = folder / _BACKBONE
-    backbone = json.loads(named.read_text(encoding="utf-8"))["timm"] if named.exists() else ""
-    network = _network(model, backbone, len(classes))
-    own = network.head if isinstance(network, Classifier) else network.network
-    load_strictly(own, read_weights(folder / _HEAD), where=str(folder))
-    return network.eval(), model, classes
-
-
-def _network(model: KnowlipModel, backbone: str, classes: int) -> Classifier | Backbone:
-    if backbone:
-        return Backbone(backbone, model.network.config.vision.channels, classes)
-    vision = model.network.vision
-    return Classifier(vision, int(vision.num_features), classes)
+    def predict(self, pixels_BHW: Tensor, fittings: Sequence[Fitting]) -> list[list[Answer]]:  # noqa: ARG002 (an image has no place)
+        """Return all classes with their probabilities for each image, likeliest first."""
+        shares_BC = self.network(self.model.preprocessing.normalised(pixels_BHW)).float().softmax(dim=1)
+        ranked = shares_BC.sort(dim=1, descending=True, stable=True)
+        return [
+            [Answer(self.settings.classes[place], share) for place, share in zip(places, shares, strict=True)]
+            for places, shares in zip(ranked.indices.tolist(), ranked.values.tolist(), strict=True)
+        ]

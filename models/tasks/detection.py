@@ -5,33 +5,47 @@ Shape letters: B batch, T boxes, H W pixels.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from knowlip.benchmark.metrics import SCORERS, detection_record
 from knowlip.errors import DataError
 from models.augment import Augmentation
+from models.fitting import Fitting
 from models.heads.vitdet import DetectorConfig, make_detector
-from models.tasks.base import CheckpointSettings, CheckpointTask
+from models.tasks.base import CheckpointSettings
+from models.tasks.head import HeadTask
 from models.tasks.protocol import Batch
 from models.tasks.views import read_views
 
-__all__ = ["COLUMNS", "DetectionSettings", "DetectionTask"]
+__all__ = ["COLUMNS", "Detection", "DetectionSettings", "DetectionTask"]
 
 COLUMNS = ("example_id", "view", "boxes")
 """Columns of `datasets/NAME/` that detection reads."""
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
-_CLASSES, _HEAD = "classes.json", "head.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A target that was found.
+
+    Attributes:
+        category: What it is.
+        box: Its edges (xmin, ymin, xmax, ymax) in pixels of the image.
+        score: How sure that is, 0 to 1.
+    """
+
+    category: str
+    box: tuple[float, float, float, float]
+    score: float
 
 
 class DetectionSettings(CheckpointSettings):
@@ -45,7 +59,7 @@ class DetectionSettings(CheckpointSettings):
     """How training images vary; boxes follow."""
 
 
-class DetectionTask(CheckpointTask):
+class DetectionTask(HeadTask):
     """Boxes of targets.
 
     Args:
@@ -62,21 +76,13 @@ class DetectionTask(CheckpointTask):
     def __init__(self, settings: DetectionSettings) -> None:
         super().__init__(settings)
         self._index = {name: index + 1 for index, name in enumerate(settings.classes)}
-        self._network: Any = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Travel to the workers without the network."""
-        return {**super().__getstate__(), "_network": None}
-
-    def build(self) -> nn.Module:
-        """Put a new detector on the checkpoint's vision tower."""
+    def _headed(self) -> nn.Module:
+        """Return a detector around the tower."""
         config, vision = self.model.network.config.vision, self.model.network.vision
         patch = int(vision.patch_embed.patch_size[0])
         size, count = self.model.preprocessing.image_size, len(self.settings.classes)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.settings.seed)
-            self._network = make_detector(vision, patch, config.channels, size, count, self.settings.detector)
-        return self._network
+        return make_detector(vision, patch, config.channels, size, count, self.settings.detector)
 
     def collate(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
         """Return `pixels` (B, H, W) uint8, `targets` (boxes and labels on the input), `truths`, ids and `skipped`.
@@ -112,28 +118,27 @@ class DetectionTask(CheckpointTask):
         images = list(self._pixels(batch))
         device = images[0].device
         targets = [{name: value.to(device) for name, value in target.items()} for target in batch["targets"]]
-        return {name.removeprefix("loss_"): value for name, value in self._network(images, targets).items()}
+        return {name.removeprefix("loss_"): value for name, value in self.network(images, targets).items()}
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> None:
-        """Detect in a held-out batch, and match image by image, in the images' own pixels."""
-        found = self._network(list(self._pixels(batch)))
-        rows = zip(batch["example_id"], found, batch["truths"], batch["fittings"], strict=True)
-        for name, one, truths, fitting in rows:
-            boxes = fitting.boxes_back(one["boxes"].float().cpu().numpy()).tolist()
-            given = [
-                {"category": self.settings.classes[label - 1], "box": box, "score": score}
-                for box, label, score in zip(boxes, one["labels"].tolist(), one["scores"].tolist(), strict=True)
-            ]
+        """Detect in a held-out batch, and match image by image."""
+        seen = self.predict(batch["pixels"], batch["fittings"])
+        for name, found, truths in zip(batch["example_id"], seen, batch["truths"], strict=True):
+            given = [{"category": one.category, "box": list(one.box), "score": one.score} for one in found]
             record = {"example_id": name, "given": given, "truths": truths}
             self._records.append({**record, **detection_record(given, truths)})
 
-    def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        """Write the checkpoint with the tuned tower, and beside it the detector's own weights and its categories."""
-        super().export(folder, manifest)
-        own = {name: value for name, value in self._network.state_dict().items() if ".vision." not in name}
-        save_file({name: value.detach().cpu().clone() for name, value in own.items()}, Path(folder) / _HEAD)
-        (Path(folder) / _CLASSES).write_text(json.dumps(list(self.settings.classes)), encoding="utf-8")
+    def predict(self, pixels_BHW: Tensor, fittings: Sequence[Fitting]) -> list[list[Detection]]:
+        """Return the targets of each image, surest first."""
+        seen = []
+        found = self.network(list(self.model.preprocessing.normalised(pixels_BHW)))
+        for one, fitting in zip(found, fittings, strict=True):
+            boxes = fitting.boxes_back(one["boxes"].float().cpu().numpy()).tolist()
+            named = [self.settings.classes[label - 1] for label in one["labels"].tolist()]
+            rows = zip(named, boxes, one["scores"].tolist(), strict=True)
+            seen.append([Detection(category, tuple(box), score) for category, box, score in rows])
+        return seen
 
 
 def _boxes(boxes: Any) -> tuple[list[str], NDArray[np.float32]]:

@@ -6,17 +6,13 @@ Shape letters: B batch, C classes, H W pixels.
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -25,7 +21,8 @@ from knowlip.errors import DataError
 from models.augment import Augmentation
 from models.fitting import Fitting
 from models.heads.segmenter import Segmenter, SegmenterConfig
-from models.tasks.base import CheckpointSettings, CheckpointTask
+from models.tasks.base import CheckpointSettings
+from models.tasks.head import HeadTask
 from models.tasks.protocol import Batch
 from models.tasks.views import read_views
 
@@ -35,7 +32,6 @@ COLUMNS = ("example_id", "view", "mask")
 """Columns of `datasets/NAME/` that segmentation reads."""
 
 UNKNOWN = -1
-_CLASSES, _HEAD = "classes.json", "head.safetensors"
 
 
 class SegmentationSettings(CheckpointSettings):
@@ -49,7 +45,7 @@ class SegmentationSettings(CheckpointSettings):
     """How training images vary; masks follow."""
 
 
-class SegmentationTask(CheckpointTask):
+class SegmentationTask(HeadTask):
     """A class for each pixel.
 
     Args:
@@ -68,28 +64,12 @@ class SegmentationTask(CheckpointTask):
         self._codes = np.full(256, UNKNOWN, np.int16)
         for index, code in enumerate(settings.classes):
             self._codes[code] = index
-        self._network: Segmenter | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Travel to the workers without the network."""
-        return {**super().__getstate__(), "_network": None}
-
-    @property
-    def network(self) -> Segmenter:
-        """The network; `build` must have been called."""
-        if self._network is None:
-            raise RuntimeError("build() the task first")
-        return self._network
-
-    def build(self) -> nn.Module:
-        """Put a new mask transformer on the checkpoint's vision tower."""
+    def _headed(self) -> nn.Module:
+        """Return the tower with a mask transformer."""
         vision, settings = self.model.network.vision, self.settings
-        patch = int(vision.patch_embed.patch_size[0])
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            count = len(settings.classes)
-            self._network = Segmenter(vision, patch, int(vision.num_features), count, settings.segmenter)
-        return self._network
+        patch, width = int(vision.patch_embed.patch_size[0]), int(vision.num_features)
+        return Segmenter(vision, patch, width, len(settings.classes), settings.segmenter)
 
     def collate(self, columns: Mapping[str, np.ndarray], *, train: bool, generator: torch.Generator) -> Batch:
         """Return `pixels` (B, H, W) uint8, `labels` (B, H, W) with −1 where nothing is known, ids and `skipped`.
@@ -119,27 +99,27 @@ class SegmentationTask(CheckpointTask):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the cross-entropy over known pixels."""
-        logits_BCHW, labels_BHW = self._logits(batch), batch["labels"].long()
+        logits_BCHW, labels_BHW = self.network(self._pixels(batch)).float(), batch["labels"].long()
         summed = functional.cross_entropy(logits_BCHW, labels_BHW, ignore_index=UNKNOWN, reduction="sum")
         return {"cross_entropy": summed / (labels_BHW != UNKNOWN).sum().clamp(min=1)}
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> None:
         """Add the confusion of each image of a held-out batch, in the image's own pixels."""
-        rows = zip(batch["example_id"], self._logits(batch), batch["truths"], batch["fittings"], strict=True)
-        for name, logits_CHW, right, fitting in rows:
-            given = _on_image(logits_CHW, fitting).argmax(dim=0).cpu().numpy()
+        seen = self._places(batch["pixels"], batch["fittings"])
+        for name, given, right in zip(batch["example_id"], seen, batch["truths"], strict=True):
             self._records.append({"example_id": name, **segmentation_record(given, right, len(self.settings.classes))})
 
-    def export(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        """Write the checkpoint with the tuned tower, and beside it the head and the names of its classes."""
-        super().export(folder, manifest)
-        own = {name: value for name, value in self.network.state_dict().items() if not name.startswith("vision.")}
-        save_file({name: value.detach().cpu().clone() for name, value in own.items()}, Path(folder) / _HEAD)
-        (Path(folder) / _CLASSES).write_text(json.dumps(self.settings.classes), encoding="utf-8")
+    def predict(self, pixels_BHW: Tensor, fittings: Sequence[Fitting]) -> list[NDArray[np.uint8]]:
+        """Return a mask (H, W) of the classes' codes for each image."""
+        codes = np.array(list(self.settings.classes), np.uint8)
+        return [codes[places_HW] for places_HW in self._places(pixels_BHW, fittings)]
 
-    def _logits(self, batch: Batch) -> Tensor:
-        return self.network(self._pixels(batch)).float()
+    def _places(self, pixels_BHW: Tensor, fittings: Sequence[Fitting]) -> list[NDArray[np.int64]]:
+        """Return for each pixel of each image which of the classes it is, counted from 0."""
+        logits_BCHW = self.network(self.model.preprocessing.normalised(pixels_BHW)).float()
+        rows = zip(logits_BCHW, fittings, strict=True)
+        return [_on_image(logits_CHW, fitting).argmax(dim=0).cpu().numpy() for logits_CHW, fitting in rows]
 
     def _indices(self, codes_HW: NDArray[np.uint8], name: str) -> NDArray[np.int16]:
         labels = self._codes[codes_HW]

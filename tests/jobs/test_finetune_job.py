@@ -127,7 +127,7 @@ def test_all_lies_on_an_object_store(examples: Workspace, tiny_checkpoint: Path,
     words = ["--workspace", s3_workspace.root, "--data", "buildings", "--epochs", "1", "--train.batch-size", "8"]
     subprocess.run([sys.executable, "-m", "jobs.finetune", *words, "--image-size", "32"], check=True)
     assert read_figures(s3_workspace, "runs/buildings")["top1"].high > 0
-    assert s3_workspace.exists("runs/buildings/checkpoint/classes.json")
+    assert s3_workspace.exists("runs/buildings/checkpoint/head.json")
 
 
 @pytest.mark.parametrize("task", list(DOWNSTREAM))

@@ -21,7 +21,6 @@ from jobs.pretrain import PretrainSettings, pretrain
 from knowlip.errors import CheckpointError, DataError, WorkspaceError
 from knowlip.records import CORPUS, SUBTEXTS
 from knowlip.workspace import Workspace
-from models.tasks.classification import load_classifier
 
 ROOT = Path(__file__).resolve().parents[2]
 VALUES: dict[str, Any] = {
@@ -103,7 +102,9 @@ def test_fine_tuning_leaves_a_model_and_says_what_the_floor_is(pretrained: Works
     folder = pretrained.local("runs", task, "checkpoint")
     assert models.load(folder).manifest["settings"]["task"] == task
     if task == "classification":
-        assert load_classifier(folder)[2] == ("hall", "house", "hut")
+        views = pretrained.read_table("datasets/classification", columns=["view"])["view"].to_pylist()[:2]
+        seen = models.load_tuned(folder).predict(views)
+        assert [{answer.answer for answer in answers} for answers in seen] == [{"hall", "house", "hut"}] * 2
     assert finetune(settings).counts == summary.counts
 
 

@@ -49,7 +49,7 @@ def shown(workspace_root: str) -> Any:
         folder = workspace.local(RUN, "checkpoint")
         folder.mkdir(parents=True, exist_ok=True)
         write_records(folder, [{"example_id": f"e{number:02d}", **record} for number, record in enumerate(records)])
-        (folder / "classes.json").write_text('{"1": "ground", "2": "roof"}')
+        (folder / "head.json").write_text('{"settings": {"classes": {"1": "ground", "2": "roof"}}}')
         write_figures(workspace, RUN, {"it": Interval(0.75, 0.5, 0.9)})
         settings = {"task": task, "data": "set", "tuning": tuning}
         Manifest(artefact=RUN, job="jobs.finetune", settings=settings, inputs={}).write(workspace)

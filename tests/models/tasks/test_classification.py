@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 import models
 from knowlip.errors import CheckpointError, DataError
-from models.tasks.classification import ClassificationSettings, ClassificationTask, load_classifier
+from models.tasks.classification import ClassificationSettings, ClassificationTask
 from models.tasks.protocol import Task
 
 Columns = dict[str, np.ndarray]
@@ -51,9 +51,9 @@ def test_overfits_eight_images_and_is_read_back(
     assert task.metrics() == {"top1": 1.0, "top3": 1.0, "mean_recall": 1.0}
     assert task.metrics() == {}
     task.export(tmp_path / "tuned", {"made": "here"})
-    network, model, classes = load_classifier(tmp_path / "tuned")
-    logits = network(model.preprocessing(list(block_columns["view"])))
-    assert [classes[index] for index in logits.argmax(dim=1)] == list(block_columns["label"])
+    seen = models.load_tuned(tmp_path / "tuned").predict(list(block_columns["view"]))
+    assert [answers[0].answer for answers in seen] == list(block_columns["label"])
+    assert all(sum(answer.confidence for answer in answers) == pytest.approx(1.0) for answers in seen)
     assert models.load(tmp_path / "tuned").encode_text(["left"]).shape == (1, 16)
 
 
@@ -86,8 +86,8 @@ def test_an_unknown_label_is_one_clear_line(task: ClassificationTask, block_colu
 
 
 def test_a_folder_without_a_head_is_no_classifier(tiny_checkpoint: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no classes\.json"):
-        load_classifier(tiny_checkpoint)
+    with pytest.raises(CheckpointError, match=r"no head\.json; fine-tune a classifier, detector or segmenter"):
+        models.load_tuned(tiny_checkpoint)
 
 
 def test_starts_from_an_external_vision_transformer(
@@ -104,7 +104,7 @@ def test_starts_from_an_external_vision_transformer(
     assert torch.equal(network.vision.state_dict()["blocks.0.mlp.fc1.weight"], donor.blocks[0].mlp.fc1.weight)
     assert network.vision.patch_embed.proj.weight.shape[1] == 1
     task.export(tmp_path / "tuned", {})
-    assert load_classifier(tmp_path / "tuned")[0](torch.zeros(1, 1, 32, 32)).shape == (1, 2)
+    assert len(models.load_tuned(tmp_path / "tuned").predict([np.ones((40, 30), np.uint8)])[0]) == 2
     misfit = ClassificationSettings(start=str(tmp_path / "external" / "model.safetensors"), **named)
     with pytest.raises(CheckpointError, match="weights do not fit"):
         ClassificationTask(misfit).build()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import models
 from knowlip.scenes.simulate import LANDCOVER
 from models.heads.segmenter import SegmenterConfig
 from models.heads.vitdet import DetectorConfig
@@ -56,28 +59,39 @@ def test_classification(chip_checkpoint: Path, simulated_columns: Columns) -> No
 
 
 def test_a_small_residual_network(chip_checkpoint: Path, simulated_columns: Columns, tmp_path: Path) -> None:
-    from models.tasks.classification import load_classifier
-
     settings = ClassificationSettings(checkpoint=str(chip_checkpoint), classes=CLASSES, backbone="test_resnet")
     figures = overfitted(ClassificationTask(settings), simulated_columns, 60, 5e-3)
     assert figures["top1"] == 1.0
     figures["task"].export(tmp_path / "tuned", {})
-    network, model, _ = load_classifier(tmp_path / "tuned")
-    ranked = network(model.preprocessing(list(simulated_columns["view"]))).argmax(dim=1)
-    assert [CLASSES[index] for index in ranked] == list(simulated_columns["label"])
+    seen = models.load_tuned(tmp_path / "tuned").predict(list(simulated_columns["view"]))
+    assert [answers[0].answer for answers in seen] == list(simulated_columns["label"])
 
 
-def test_detection(chip_checkpoint: Path, simulated_columns: Columns) -> None:
+def test_detection(chip_checkpoint: Path, simulated_columns: Columns, tmp_path: Path) -> None:
     head = DetectorConfig(width=32, anchors_px=(8, 16, 24, 32, 64), proposals=32, pooled=5, head_width=128)
     settings = DetectionSettings(checkpoint=str(chip_checkpoint), classes=CLASSES, detector=head)
-    assert overfitted(DetectionTask(settings), simulated_columns, 120, 2e-3)["map50"] >= 0.9
+    figures = overfitted(DetectionTask(settings), simulated_columns, 120, 2e-3)
+    assert figures["map50"] >= 0.9
+    records = figures["task"].scored
+    figures["task"].export(tmp_path / "tuned", {})
+    seen = models.load_tuned(tmp_path / "tuned").predict(list(simulated_columns["view"]))
+    for record, found in zip(records, seen, strict=True):
+        assert [one.category for one in found] == [one["category"] for one in record["given"]]
+        boxes, expected = [one.box for one in found], [one["box"] for one in record["given"]]
+        np.testing.assert_allclose(boxes, expected, atol=1e-3)
 
 
-def test_segmentation(chip_checkpoint: Path, simulated_columns: Columns) -> None:
+def test_segmentation(chip_checkpoint: Path, simulated_columns: Columns, tmp_path: Path) -> None:
     settings = SegmentationSettings(
         checkpoint=str(chip_checkpoint), classes=COVERS, segmenter=SegmenterConfig(layers=1)
     )
-    assert overfitted(SegmentationTask(settings), simulated_columns, 80, 2e-3)["miou"] >= 0.9
+    figures = overfitted(SegmentationTask(settings), simulated_columns, 80, 2e-3)
+    assert figures["miou"] >= 0.9
+    figures["task"].export(tmp_path / "tuned", {})
+    seen = models.load_tuned(tmp_path / "tuned").predict(list(simulated_columns["view"]))
+    for mask, codes in zip(simulated_columns["mask"], seen, strict=True):
+        known = np.asarray(Image.open(io.BytesIO(mask)))
+        assert (codes == known)[known > 0].mean() > 0.9
 
 
 def test_retrieval(chip_checkpoint: Path, simulated_columns: Columns) -> None:

@@ -83,8 +83,8 @@ class _Examples:
 
     def classes(self) -> list[str]:
         """Return the names of a segmenter's classes, in the order of its outputs."""
-        named = json.loads(self.workspace.read_bytes(self.artefact, "checkpoint", "classes.json"))
-        return list(named.values())
+        head = json.loads(self.workspace.read_bytes(self.artefact, "checkpoint", "head.json"))
+        return list(head["settings"]["classes"].values())
 
     def views(self, names: Iterable[str]) -> dict[str, bytes]:
         """Return the views of some examples by name."""
