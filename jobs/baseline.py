@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from jobs.cluster import connected
 from jobs.command import Summary, run
-from jobs.train.data import count, held_in_memory, open_split
+from jobs.train.corpus_run import CORPUS, CorpusRunSettings, begun, corpus_rows, planned
+from jobs.train.data import open_split
 from jobs.train.folder import RunFolder
 from jobs.train.metrics import collect, held_out
 from jobs.train.plan import Plan
-from jobs.train.run import check_batch, fit
-from jobs.train.settings import OptimisationSettings, ScalingSettings, TrainSettings, overlaid
-from jobs.train.vocabulary import TokenizerSettings, tokenizer_folder
-from knowlip.manifest import Manifest, inputs_digest
-from knowlip.settings import JobSettings
-from models.config import KnowLIPConfig, presets
-from models.initialise import Initialisation
+from jobs.train.run import fit
+from jobs.train.settings import OptimisationSettings
+from jobs.train.vocabulary import tokenizer_folder
+from knowlip.manifest import Manifest
 from models.tasks.mae import MaeDesign, MaeSettings, MaeTask
 from models.tasks.moco import MocoDesign, MocoSettings, MocoTask
 from models.tasks.unlabelled import COLUMNS, UnlabelledTask
@@ -29,28 +27,14 @@ __all__ = ["BaselineSettings", "baseline"]
 _SHOWN = ("reconstruction", "contrast", "instance_top1")
 
 
-class BaselineSettings(JobSettings):
+class BaselineSettings(CorpusRunSettings):
     """Pretrain by MAE or MoCo v3: a checkpoint that jobs.finetune takes, beside which jobs.pretrain's is held."""
-
-    unshaping: ClassVar[frozenset[str]] = JobSettings.unshaping | {"scaling"}
 
     method: Literal["mae", "moco"] = "mae"
     """How it learns."""
 
     run: str = ""
     """Name of the run; its results lie in runs/NAME. The method's name by default."""
-
-    preset: Literal["tiny", "small", "base", "large"] = "base"
-    """Architecture; `model` changes single settings of it."""
-
-    model: KnowLIPConfig = Field(default_factory=KnowLIPConfig)
-    """The model."""
-
-    tokenizer: TokenizerSettings = TokenizerSettings()
-    """WordPieces that the checkpoint carries, for tasks with words."""
-
-    initialise: Initialisation = Initialisation()
-    """First weights."""
 
     mae: MaeDesign = MaeDesign()
     """What is special to MAE."""
@@ -64,29 +48,12 @@ class BaselineSettings(JobSettings):
     optimisation: OptimisationSettings = OptimisationSettings(schedule="cosine")
     """AdamW and its schedule."""
 
-    train: TrainSettings = TrainSettings()
-    """Batches, seed, evaluation."""
-
-    scaling: ScalingSettings = ScalingSettings()
-    """Workers, ZeRO stage, precision."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _complete_model(cls, values: dict[str, Any]) -> dict[str, Any]:
-        preset, model = values.get("preset", "base"), values.get("model", {})
-        if preset not in presets or not isinstance(model, dict):
-            return values
-        return {**values, "model": overlaid(presets[preset].model_dump(), model)}
-
 
 def baseline(settings: BaselineSettings) -> Summary:
     """Train a run, or go on with it, or say that it is done."""
     started, workspace = time.monotonic(), settings.opened()
     folder = RunFolder(workspace, settings.run or settings.method)
-    rows = {split: n for split, n in count(workspace, "corpus", ["train", "val"]).items() if n}
-    check_batch(settings.train, settings.scaling, rows["train"])
-    inputs = inputs_digest(workspace, "corpus")
-    manifest = Manifest(artefact=folder.artefact, job="jobs.baseline", settings=settings.shaping(), inputs=inputs)
+    rows, manifest = corpus_rows(settings, workspace), begun(settings, folder, "jobs.baseline")
     if settings.dry_run:
         steps = settings.epochs * max(1, rows["train"] // settings.train.batch_size)
         return Summary(f"Would pretrain by {settings.method}", {**rows, "epochs": settings.epochs, "steps": steps})
@@ -95,7 +62,7 @@ def baseline(settings: BaselineSettings) -> Summary:
         if done is not None:
             return Summary("Baseline (done before)", done.counts, where=workspace.uri(folder.artefact))
         plan = _plan(settings, folder, rows, manifest)
-        splits = {split: open_split(workspace, "corpus", split, COLUMNS, settings.scaling) for split in rows}
+        splits = {split: open_split(workspace, CORPUS, split, COLUMNS, settings.scaling) for split in rows}
         folder.publish(fit(plan, splits))
         counts = {**rows, **held_out(collect(workspace, folder.artefact), _SHOWN)}
         folder.complete(manifest, counts, time.monotonic() - started)
@@ -110,20 +77,7 @@ def _plan(settings: BaselineSettings, folder: RunFolder, rows: dict[str, int], m
             if settings.method == "mae"
             else MocoTask(MocoSettings(tokenizer=tokenizer, design=settings.moco, **common))
         )
-    return Plan(
-        task=task,
-        phase=settings.method,
-        workspace=folder.workspace,
-        run=folder.artefact,
-        optimisation=settings.optimisation,
-        train=settings.train,
-        scaling=settings.scaling,
-        rows=rows,
-        held=held_in_memory(folder.workspace, "corpus", settings.scaling.hold_mb),
-        epochs=settings.epochs,
-        all_epochs=settings.epochs,
-        manifest=manifest.model_dump(mode="json"),
-    )
+    return planned(settings, folder, task, rows, manifest, phase=settings.method, epochs=settings.epochs)
 
 
 if __name__ == "__main__":

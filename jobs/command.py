@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from knowlip.errors import KnowlipError
+from knowlip.errors import KnowlipError, cause_of
 from knowlip.settings import JobSettings, read_settings
 
 __all__ = ["Summary", "run", "shown"]
@@ -65,7 +65,7 @@ def run(kind: type[SettingsT], job: Callable[[SettingsT], Summary], argv: list[s
     try:
         summary = job(read_settings(kind, sys.argv[1:] if argv is None else argv, prog=prog))
     except Exception as error:
-        problem = _ours(error)
+        problem = cause_of(error, KnowlipError)
         if problem is None:
             raise
         sys.stderr.write(f"{problem}\n")
@@ -76,17 +76,6 @@ def run(kind: type[SettingsT], job: Callable[[SettingsT], Summary], argv: list[s
 def _module_name() -> str:
     spec = sys.modules["__main__"].__spec__
     return spec.name if spec else sys.argv[0]
-
-
-def _ours(error: BaseException | None) -> KnowlipError | None:
-    """Find our error in what Ray wrapped around it."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, KnowlipError):
-            return error
-        seen.add(id(error))
-        error = getattr(error, "cause", None) or error.__cause__ or error.__context__
-    return None
 
 
 def shown(value: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -19,11 +18,11 @@ from jobs.train.metrics import collect
 from jobs.train.plan import Plan
 from jobs.train.run import check_batch, fit
 from jobs.train.settings import OptimisationSettings, ScalingSettings, TrainSettings
-from knowlip.archive import local_checkpoint, placed_checkpoint
+from knowlip.archive import placed_checkpoint, placed_digest
 from knowlip.benchmark.held_out import scored
 from knowlip.benchmark.splits import SplitChoice
 from knowlip.errors import SettingsError
-from knowlip.manifest import Manifest, digest
+from knowlip.manifest import Manifest
 from knowlip.settings import JobSettings
 
 __all__ = ["FinetuneSettings", "finetune", "tuned"]
@@ -90,7 +89,7 @@ def tuned(settings: FinetuneSettings, callbacks: Sequence[UserCallback]) -> Summ
     folder, rows = RunFolder(workspace, settings.run or data.name), data.rows()
     check_batch(settings.train, settings.scaling, rows["train"])
     source = placed_checkpoint(workspace, settings.checkpoint)
-    inputs = {**data.inputs(), "checkpoint": _digest(local_checkpoint(source))}
+    inputs = {**data.inputs(), "checkpoint": placed_digest(source)}
     manifest = Manifest(artefact=folder.artefact, job="jobs.finetune", settings=settings.shaping(), inputs=inputs)
     if settings.dry_run:
         steps = settings.epochs * max(1, rows["train"] // settings.train.batch_size)
@@ -124,10 +123,6 @@ def tuned(settings: FinetuneSettings, callbacks: Sequence[UserCallback]) -> Summ
         counts = {**rows, **{name: str(figures[name]) for name in kind.shown if name in figures}}
         folder.complete(manifest, counts, time.monotonic() - started)
     return Summary(f"Fine-tuning {settings.task}", counts, where=workspace.uri(folder.artefact, "checkpoint"))
-
-
-def _digest(checkpoint: Path) -> str:
-    return digest({path.name: digest(path.read_bytes()) for path in sorted(checkpoint.glob("*.safetensors"))})
 
 
 if __name__ == "__main__":

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar, Literal
-
-from pydantic import Field, model_validator
+from typing import Any
 
 from jobs.cluster import connected
 from jobs.command import Summary, run
 from jobs.train.closed_loop import ClosedLoop
-from jobs.train.data import count, held_in_memory
+from jobs.train.corpus_run import CorpusRunSettings, begun, corpus_rows, planned
 from jobs.train.folder import RunFolder
 from jobs.train.metrics import collect, held_out
 from jobs.train.plan import Plan
-from jobs.train.run import check_batch
 from jobs.train.scio import ScioSettings
-from jobs.train.settings import OptimisationSettings, ScalingSettings, TrainSettings, overlaid
-from jobs.train.vocabulary import TokenizerSettings, tokenizer_folder
-from knowlip.manifest import Manifest, inputs_digest
-from knowlip.settings import JobSettings
+from jobs.train.vocabulary import tokenizer_folder
+from knowlip.manifest import Manifest
 from models.augment import Augmentation
-from models.config import KnowLIPConfig, presets
-from models.initialise import Initialisation
 from models.tasks.pretraining import PretrainingSettings, PretrainingTask
 
 __all__ = ["PretrainSettings", "pretrain"]
@@ -31,28 +24,14 @@ _THE_TASKS = ("model", "initialise", "augmentation", "checkpoint_activations", "
 _SHOWN = ("retrieval_mean", "t2i_r1", "i2t_r1", "itm_accuracy", "mlm_accuracy")
 
 
-class PretrainSettings(JobSettings):
+class PretrainSettings(CorpusRunSettings):
     """Train a KnowLIP model on a corpus, screening and rewriting its texts on the way.
 
     A run that was killed goes on from its last epoch or unit when it is started again.
     """
 
-    unshaping: ClassVar[frozenset[str]] = JobSettings.unshaping | {"scaling"}
-
     run: str = "pretrain"
     """Name of the run; its results lie in runs/NAME."""
-
-    preset: Literal["tiny", "small", "base", "large"] = "base"
-    """Architecture; `model` changes single settings of it."""
-
-    model: KnowLIPConfig = Field(default_factory=KnowLIPConfig)
-    """The model."""
-
-    tokenizer: TokenizerSettings = TokenizerSettings()
-    """WordPieces."""
-
-    initialise: Initialisation = Initialisation()
-    """First weights."""
 
     augmentation: Augmentation = Augmentation()
     """How training images vary."""
@@ -63,35 +42,15 @@ class PretrainSettings(JobSettings):
     compile: bool = False
     """Compile both towers (torch.compile): a minute or more at the start, faster steps on a GPU."""
 
-    optimisation: OptimisationSettings = OptimisationSettings()
-    """AdamW and its schedule."""
-
-    train: TrainSettings = TrainSettings()
-    """Batches, seed, evaluation."""
-
     scio: ScioSettings = ScioSettings()
     """Phases, screening and reconstruction."""
-
-    scaling: ScalingSettings = ScalingSettings()
-    """Workers, ZeRO stage, precision."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _complete_model(cls, values: dict[str, Any]) -> dict[str, Any]:
-        preset, model = values.get("preset", "base"), values.get("model", {})
-        if preset not in presets or not isinstance(model, dict):
-            return values
-        return {**values, "model": overlaid(presets[preset].model_dump(), model)}
 
 
 def pretrain(settings: PretrainSettings) -> Summary:
     """Train a run, or go on with it, or say that it is done."""
     started, workspace = time.monotonic(), settings.opened()
     folder = RunFolder(workspace, settings.run)
-    rows = {split: n for split, n in count(workspace, "corpus", ["train", "val"]).items() if n}
-    check_batch(settings.train, settings.scaling, rows["train"])
-    inputs = inputs_digest(workspace, "corpus")
-    manifest = Manifest(artefact=folder.artefact, job="jobs.pretrain", settings=settings.shaping(), inputs=inputs)
+    rows, manifest = corpus_rows(settings, workspace), begun(settings, folder, "jobs.pretrain")
     if settings.dry_run:
         epochs = settings.scio.max_iter * sum(settings.scio.phase_epochs)
         steps = epochs * max(1, rows["train"] // settings.train.batch_size)
@@ -115,18 +74,7 @@ def _plan(settings: PretrainSettings, folder: RunFolder, rows: dict[str, int], m
     with tokenizer_folder(folder, settings.tokenizer) as tokenizer:
         same: dict[str, Any] = {name: getattr(settings, name) for name in _THE_TASKS}
         task = PretrainingTask(PretrainingSettings(tokenizer=tokenizer, seed=settings.train.seed, **same))
-    return Plan(
-        task=task,
-        phase="",
-        workspace=folder.workspace,
-        run=folder.artefact,
-        optimisation=settings.optimisation,
-        train=settings.train,
-        scaling=settings.scaling,
-        rows=rows,
-        held=held_in_memory(folder.workspace, "corpus", settings.scaling.hold_mb),
-        manifest=manifest.model_dump(mode="json"),
-    )
+    return planned(settings, folder, task, rows, manifest)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ from pydantic import Field
 
 from jobs.cluster import connected
 from jobs.command import Summary, run
+from jobs.finetune import FinetuneSettings
 from jobs.train.downstream import DOWNSTREAM
 from jobs.train.folder import RunFolder
 from jobs.train.labelled import Labelled
 from jobs.train.settings import overlaid
 from jobs.train.sweeping import Parameter, SearchSettings, Sweep, drawn, run_trials
+from knowlip.archive import placed_checkpoint, placed_digest
 from knowlip.benchmark.trials import trials_table
 from knowlip.errors import DataError
 from knowlip.manifest import Manifest
@@ -58,12 +60,14 @@ def sweep(settings: SweepSettings) -> Summary:
     plan, first = _plan(settings)
     folder, data = RunFolder(workspace, plan.run), Labelled(workspace, first.data or first.task, first.split)
     data.rows()
-    inputs = data.inputs()
-    manifest = Manifest(artefact=folder.artefact, job="jobs.sweep", settings=settings.shaping(), inputs=inputs)
     if settings.dry_run:
         counts = {"trials": settings.search.trials, "most epochs": settings.search.trials * first.epochs}
         trials = {f"trial {number}": str(one) for number, one in enumerate(drawn(plan, settings.search, 3))}
         return Summary(f"Would sweep {first.task}", {**counts, **trials})
+    inputs = {**data.inputs(), "checkpoint": placed_digest(placed_checkpoint(workspace, first.checkpoint))}
+    # What the file says now, not its name.
+    shaping = {**settings.shaping(), "finetune": plan.base}
+    manifest = Manifest(artefact=folder.artefact, job="jobs.sweep", settings=shaping, inputs=inputs)
     with workspace.lock(folder.artefact), connected():
         done = folder.begin(manifest, overwrite=settings.overwrite)
         if done is not None:
@@ -82,7 +86,9 @@ def _plan(settings: SweepSettings) -> tuple[Sweep, Any]:
         SettingsError: A name or value of the space is none of jobs.finetune's.
     """
     base = overlaid(read_yaml(Path(settings.finetune)), settings.changes)
-    task = DOWNSTREAM[base.get("task", "classification")].task
+    whole = {"workspace": settings.workspace, **base}
+    shared = FinetuneSettings.filled(whole, where=settings.finetune, fix="mend it or --changes")
+    task = DOWNSTREAM[shared.task].task
     name = settings.run or f"sweep-{task.name}"
     plan = Sweep(settings.workspace, name, base, settings.space, task.best_metric, task.higher_is_better)
     return plan, plan.trial({name: parameter.first for name, parameter in settings.space.items()})

@@ -108,8 +108,9 @@ def _measure(
     case, row = cell.case, cell.row
     changes = overlaid(common, {"train": {"seed": cell.seed}, "tuning": {"start": row.start}})
     values = overlaid(tuned or demo_config(f"finetune-{case.task}"), {**changes, "task": case.task})
-    given = {"data": case.data, "run": cell.run, "checkpoint": row.checkpoint, "workspace": workspace.root}
-    finetune(FinetuneSettings(**values, **given, split=cell.split, overwrite=overwrite))
+    own = {"data": case.data, "run": cell.run, "checkpoint": row.checkpoint, "workspace": workspace.root}
+    own |= {"split": cell.split, "overwrite": overwrite}
+    finetune(FinetuneSettings.filled({**values, **own}, where=f"finetune-{case.task}", fix="mend --finetune"))
     known = {"name": case.name, "task": case.task, "data": case.data, "row": row.name, "seed": cell.seed}
     return results_of_run(workspace, cell.run, **known, floors=DatasetCard.read(workspace, case.data).floors)
 

@@ -250,9 +250,10 @@ class Waves:
         lasting = [one for one in found if one.entry and not self._again(one, spoken, works=works)]
         self._write(lasting)
         self._progress = self._progress or bool(lasting)
+        kept = {one.request.custom_id for one in lasting}
         for one in found:
-            number = self._holds.pop(one.request.custom_id, 0)
-            self.turnstile.budget.settle(number, one.paid if one in lasting else Hold())
+            asked = one.request.custom_id
+            self.turnstile.budget.settle(self._holds.pop(asked, 0), one.paid if asked in kept else Hold())
         batch.forget(self.work.workspace)
         del self._open[name]
         self._stop_if_hopeless(state, found)

@@ -192,8 +192,8 @@ def access_to(endpoint: EndpointSettings, budget_usd: float | None) -> Access:
     price = endpoint.priced()
     if price is None and budget_usd is not None:
         raise SettingsError(
-            f"budget_usd = {budget_usd:g}: the price of {endpoint.model} is not known",
-            where="jobs.caption",
+            f"{budget_usd:g}: the price of {endpoint.model} is not known",
+            where="budget_usd",
             fix="give it by --endpoint.price READ WRITTEN, in USD a million tokens",
         )
     return Access(endpoint, key, price)

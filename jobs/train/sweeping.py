@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import pyarrow.fs as pafs
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import AsyncHyperBandScheduler
@@ -17,7 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from jobs.finetune import FinetuneSettings, tuned
 from jobs.train.settings import overlaid
-from knowlip.errors import SettingsError, WorkspaceError, cause_of
+from knowlip.errors import WorkspaceError, cause_of
 from knowlip.manifest import digest
 from knowlip.settings import Section
 from knowlip.workspace import Workspace
@@ -116,7 +116,9 @@ class Sweep:
             for part in reversed(name.split(".")):
                 change = {part: change}
             values = overlaid(values, change)
-        return values
+        # A trial is judged by its best epoch, so that is what it keeps.
+        kept = {"keep": "best", "save_every": values.get("train", {}).get("evaluate_every", 1)}
+        return overlaid(values, {"train": kept})
 
     def trial(self, config: Mapping[str, Any]) -> FinetuneSettings:
         """Return the settings of a trial; equal ones share a run, so none is trained twice.
@@ -124,13 +126,10 @@ class Sweep:
         Raises:
             SettingsError: They are none of `jobs.finetune`.
         """
-        try:
-            own = {"workspace": self.root, "run": f"{self.run}/{self.key(config)}"}
-            return FinetuneSettings(**{**self.values(config), **own})
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise SettingsError(f"{field}: {first['msg']}", where="sweep", fix="mend --space or --changes") from error
+        own = {"workspace": self.root, "run": f"{self.run}/{self.key(config)}"}
+        return FinetuneSettings.filled(
+            {**self.values(config), **own}, where="sweep", fix="mend --finetune, --space or --changes"
+        )
 
     def domains(self) -> dict[str, Any]:
         """Return what varies as Ray Tune has it."""
@@ -247,7 +246,7 @@ def _trial(config: dict[str, Any], sweep: Sweep) -> None:
     """Fine-tune once: a Ray Train run that tells Tune of its epochs, and goes on where it was when it is restored."""
     settings = sweep.trial(config)
     tuned(settings, [TuneReportCallback()])
-    # The best epoch's figure, which is that of the checkpoint that is kept; also of a trial that was finished before.
+    # The figure of the checkpoint that is kept; also of a trial that was finished before.
     tune.report({"epoch": settings.epochs, sweep.metric: sweep.score(Workspace(sweep.root), config)})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -103,6 +103,23 @@ class JobSettings(BaseSettings):
     def recipe(self) -> str:
         """Return a short digest of the shaping settings, the same on every machine."""
         return digest(self.shaping())[:8]
+
+    @classmethod
+    def filled(cls, values: Mapping[str, Any], *, where: str, fix: str = "mend it") -> Self:
+        """Return settings of values from somewhere else than a command line.
+
+        Args:
+            values: By name.
+            where: Where they come from.
+            fix: What to do about a wrong one.
+
+        Raises:
+            SettingsError: One is unknown or out of range: one line naming the field, the value and what is allowed.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise SettingsError(_explain(cls, error), where=where, fix=fix) from error
 
     def revised(self, **changes: Any) -> Self:
         """Return a validated copy with some fields changed."""

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 import models
 from jobs.finetune import FinetuneSettings
 from jobs.sweep import SweepSettings, sweep
-from jobs.train.sweeping import Parameter
+from jobs.train.sweeping import Parameter, Sweep
 from knowlip.errors import SettingsError
 from knowlip.records import EXAMPLES
 from knowlip.settings import read_settings
@@ -91,9 +91,9 @@ def test_every_checked_in_space_is_one_of_its_task(path: Path, workspace: Worksp
 @pytest.mark.parametrize(
     ("space", "line"),
     [
-        ({"optimisation.speed": {"choice": [1]}}, r"optimisation\.speed: Extra inputs are not permitted"),
+        ({"optimisation.speed": {"choice": [1]}}, r"optimisation\.speed = 1: is no setting"),
         ({"tuning.beams": {"choice": [1]}}, r"tuning\.beams: is no setting of classification"),
-        ({"train.batch_size": {"choice": [0]}}, r"train\.batch_size: Input should be greater than or equal to 2"),
+        ({"train.batch_size": {"choice": [0]}}, r"train\.batch_size = 0: input should be greater than or equal to 2"),
     ],
 )
 def test_a_space_that_is_none_of_the_tasks_is_one_clear_line(
@@ -103,6 +103,20 @@ def test_a_space_that_is_none_of_the_tasks_is_one_clear_line(
         sweep(settings(workspace, config, space=space))
     assert len(str(caught.value).splitlines()) == 1
     assert not workspace.exists("runs")
+
+
+def test_a_task_that_there_is_not_is_one_clear_line(workspace: Workspace, config: Path) -> None:
+    config.write_text(config.read_text().replace("task: classification", "task: clasification"))
+    with pytest.raises(SettingsError, match=r"finetune\.yaml: task = 'clasification': input should be") as caught:
+        sweep(settings(workspace, config))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("train", [{}, {"keep": "last", "save_every": 5, "evaluate_every": 2}])
+def test_a_trial_keeps_the_epoch_that_it_is_judged_by(train: dict[str, Any]) -> None:
+    plan = Sweep("w", "s", {"task": "classification", "train": train}, {}, "top1", higher_is_better=True)
+    kept = plan.trial({"optimisation.learning_rate": 1e-3}).train
+    assert (kept.keep, kept.save_every) == ("best", kept.evaluate_every)
 
 
 def test_a_parameter_is_a_choice_or_a_range() -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from knowlip.archive.checkpoint import fetched_checkpoint as fetched_checkpoint
     from knowlip.archive.checkpoint import local_checkpoint as local_checkpoint
     from knowlip.archive.checkpoint import placed_checkpoint as placed_checkpoint
+    from knowlip.archive.checkpoint import placed_digest as placed_digest
     from knowlip.archive.entry import Entry as Entry
     from knowlip.archive.entry import Hit as Hit
     from knowlip.archive.entry import entry_schema as entry_schema
@@ -45,6 +46,7 @@ __all__ = [
     "load_units",
     "local_checkpoint",
     "placed_checkpoint",
+    "placed_digest",
     "read_cog",
     "read_picture",
 ]
@@ -66,6 +68,7 @@ _HOME = {
     "load_units": "loading",
     "local_checkpoint": "checkpoint",
     "placed_checkpoint": "checkpoint",
+    "placed_digest": "checkpoint",
     "read_cog": "pictures",
     "read_picture": "pictures",
 }

@@ -11,7 +11,7 @@ import pyarrow.fs as pafs
 from knowlip.errors import CheckpointError
 from knowlip.workspace import Workspace
 
-__all__ = ["checkpoint_digest", "fetched_checkpoint", "local_checkpoint", "placed_checkpoint"]
+__all__ = ["checkpoint_digest", "fetched_checkpoint", "local_checkpoint", "placed_checkpoint", "placed_digest"]
 
 _APART = frozenset({"manifest.json", "queue.safetensors", "held_out.parquet"})
 """Files that do not change what the model computes."""
@@ -82,6 +82,16 @@ def local_checkpoint(place: str) -> Path:
         return Path(place)
     root, _, folder = place.rstrip("/").rpartition("/")
     return fetched_checkpoint(Workspace(root), folder)
+
+
+def placed_digest(place: str) -> str:
+    """Return the digest of a checkpoint that lies where `placed_checkpoint` says.
+
+    Raises:
+        CheckpointError: No checkpoint is there.
+    """
+    root, _, folder = place.rstrip("/").rpartition("/")
+    return checkpoint_digest(Workspace(root), folder)
 
 
 def placed_checkpoint(workspace: Workspace, place: str) -> str:
