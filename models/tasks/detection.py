@@ -130,14 +130,15 @@ class DetectionTask(HeadTask):
             self._records.append({**record, **detection_record(given, truths)})
 
     def predict(self, pixels_BHW: Tensor, fittings: Sequence[Fitting]) -> list[list[Detection]]:
-        """Return the targets of each image, surest first."""
+        """Return the targets of each image, surest first; of one that reaches over its edge, what lies within."""
         seen = []
         found = self.network(list(self.model.preprocessing.normalised(pixels_BHW)))
         for one, fitting in zip(found, fittings, strict=True):
-            boxes = fitting.boxes_back(one["boxes"].float().cpu().numpy()).tolist()
-            named = [self.settings.classes[label - 1] for label in one["labels"].tolist()]
-            rows = zip(named, boxes, one["scores"].tolist(), strict=True)
-            seen.append([Detection(category, tuple(box), score) for category, box, score in rows])
+            height, width = fitting.shape
+            boxes_T4 = fitting.boxes_back(one["boxes"].float().cpu().numpy()).clip(0, [width, height, width, height])
+            rows = zip(one["labels"].tolist(), boxes_T4.tolist(), one["scores"].tolist(), strict=True)
+            targets = [Detection(self.settings.classes[label - 1], tuple(box), score) for label, box, score in rows]
+            seen.append([one for one in targets if one.box[0] < one.box[2] and one.box[1] < one.box[3]])
         return seen
 
 
