@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -40,6 +42,8 @@ MOUNTED_AT = "/stac"
 _MAX_LIMIT = MAX_K
 _DEEPEST = 2000
 """So many of the tiles nearest to some words can be paged through."""
+_LOOKED_AT = 500
+"""So many tiles within a polygon's bounds are looked at in one go for those that touch the polygon."""
 _TITLE = "KnowLIP archive"
 _ABOUT = "Tiles of synthetic aperture radar scenes; `q` finds them by words."
 
@@ -78,6 +82,28 @@ def stac_app(services: Services) -> FastAPI:
     app.state.router_prefix = MOUNTED_AT
     install_problems(app)
     return app
+
+
+@dataclass(frozen=True)
+class _Page:
+    """Some of the tiles found.
+
+    Attributes:
+        entries: The tiles.
+        after: Where the next page begins; nothing after the last.
+        matched: How many there are on all pages, where that is known.
+        scores: Cosine similarity of each to the words that found it.
+    """
+
+    entries: list[Entry]
+    after: int | None = None
+    matched: int | None = None
+    scores: list[float] | None = None
+
+    @property
+    def scored(self) -> list[tuple[Entry, float | None]]:
+        """The tiles, each with its score or nothing."""
+        return list(zip(self.entries, self.scores or [None] * len(self.entries), strict=True))
 
 
 class _SearchBody(BaseSearchPostRequest):
@@ -185,25 +211,52 @@ class _Client(AsyncBaseCoreClient):
         collections: list[str] | None = None,
         body: Any = None,
     ) -> dict[str, Any]:
-        limit, offset = min(limit or 10, _MAX_LIMIT), _offset(token)
+        limit, offset = min(limit or 10, _MAX_LIMIT), _offset(token, _DEEPEST if q else None)
         base = get_base_url(request)
         if collections and COLLECTION not in collections:
-            items: list[dict[str, Any]] = []
+            page = _Page([], matched=0)
         elif q:
-            items = await self._nearest(q, filters, limit, offset, base)
+            page = await self._nearest(q, filters, limit, offset)
+        elif filters.polygon is not None:
+            page = await self._within(filters, limit, offset)
         else:
-            entries, _ = await self.services.ask(self.services.index.browse, filters, limit, offset)
-            items = [item(entry, base) for entry in entries]
+            entries, matched = await self.services.ask(self.services.index.browse, filters, limit, offset)
+            after = offset + len(entries)
+            page = _Page(entries, after if entries and after < matched else None, matched)
+        items = [item(entry, base, score=score) for entry, score in page.scored]
         links = [{"rel": "root", "type": "application/json", "href": base}]
-        if len(items) == limit and offset + limit < _DEEPEST:
-            links.append(_next(request, str(offset + limit), body))
-        return {"type": "FeatureCollection", "features": items, "links": links, "numberReturned": len(items)}
+        if page.after is not None:
+            links.append(_next(request, str(page.after), body))
+        found = {"type": "FeatureCollection", "features": items, "links": links, "numberReturned": len(items)}
+        return found if page.matched is None else {**found, "numberMatched": page.matched}
 
-    async def _nearest(self, q: str, filters: Filters, limit: int, offset: int, base: str) -> list[dict[str, Any]]:
+    async def _nearest(self, q: str, filters: Filters, limit: int, offset: int) -> _Page:
         query = await embedded(self.services, text=_words(q))
         found = await seek(self.services, query, offset + limit, filters)
-        page: list[tuple[Entry, float]] = [(one.hit.entry, one.hit.score) for one in found[offset:]]
-        return [item(entry, base, score=score) for entry, score in page]
+        after = offset + limit
+        more = len(found) == after < _DEEPEST
+        hits = [one.hit for one in found[offset:]]
+        return _Page([hit.entry for hit in hits], after if more else None, scores=[hit.score for hit in hits])
+
+    async def _within(self, filters: Filters, limit: int, offset: int) -> _Page:
+        """Return tiles that touch a polygon; what is counted and gone through are those that touch its bounds."""
+        assert filters.polygon is not None  # noqa: S101 (asked before)
+        west, south, east, north = map(float, filters.polygon.outline.bounds)
+        near = filters.model_copy(update={"polygon": None, "bbox": (west, south, east, north)})
+        touching: list[Entry] = []
+        bounded = offset + 1
+        try:
+            async with asyncio.timeout(self.services.timeout_s):
+                while len(touching) < limit and offset < bounded:
+                    looked_at, bounded = await self.services.ask(self.services.index.browse, near, _LOOKED_AT, offset)
+                    bounded = bounded if looked_at else offset
+                    inside = await asyncio.to_thread(filters.within, [entry.footprint for entry in looked_at])
+                    places = [place for place, touches in enumerate(inside) if touches][: limit - len(touching)]
+                    touching += [looked_at[place] for place in places]
+                    offset += places[-1] + 1 if len(touching) == limit else len(looked_at)
+        except TimeoutError as error:
+            raise Problem(504, "intersects: too many tiles lie around it; give a smaller area") from error
+        return _Page(touching, offset if offset < bounded else None)
 
 
 def _filters(
@@ -212,9 +265,11 @@ def _filters(
     """Return STAC's conditions as the archive's.
 
     Raises:
-        Problem: 422 with what is wrong.
+        Problem: 422 with what is wrong, 400 for two places.
     """
     given: dict[str, Any] = {}
+    if bbox and intersects:
+        raise Problem(400, "bbox and intersects: give one of them")
     if ids:
         given["tile_ids"] = tuple(ids)
     if bbox:
@@ -245,11 +300,13 @@ def _words(q: str) -> str:
     return text
 
 
-def _offset(token: str | None) -> int:
+def _offset(token: str | None, deepest: int | None) -> int:
     if token is None:
         return 0
-    if not re.fullmatch(r"\d{1,6}", token) or int(token) >= _DEEPEST:
-        raise Problem(422, f"token: is none that this service gave, or leads beyond the first {_DEEPEST} tiles")
+    if not re.fullmatch(r"\d{1,9}", token):
+        raise Problem(422, "token: is none that this service gave")
+    if deepest is not None and int(token) >= deepest:
+        raise Problem(422, f"token: leads beyond the first {deepest} tiles, so far as words are followed")
     return int(token)
 
 

@@ -68,7 +68,7 @@ root, port, *paths = sys.argv[1:]
 warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
 ray.init(address="local", num_cpus=2, log_to_driver=False)
 serve.start(http_options={"host": "127.0.0.1", "port": int(port)})
-index = Index.options(ray_actor_options={"num_cpus": 0.1}).bind(Workspace(root), None)
+index = Index.options(ray_actor_options={"num_cpus": 0.1}).bind(Workspace(root))
 serve.run(Gateway.options(ray_actor_options={"num_cpus": 0.1}).bind(Services(index=index), Door()))
 replies = [requests.get(f"http://127.0.0.1:{port}{path}", timeout=60) for path in paths]
 print(json.dumps([[reply.status_code, reply.text] for reply in replies]))
