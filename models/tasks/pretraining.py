@@ -41,10 +41,6 @@ class PretrainingSettings(Section):
     """First weights."""
     augmentation: Augmentation = Augmentation()
     """How training images vary."""
-    mean: float = 0.35
-    """Mean of valid pixels, on a scale of 0 to 1."""
-    std: float = 0.2
-    """Standard deviation of valid pixels, on the same scale."""
     checkpoint_activations: bool = False
     """Recompute activations in the backward pass, for less memory."""
     compile: bool = False
@@ -74,8 +70,6 @@ class PretrainingTask:
         self.preprocessing = Preprocessing(
             image_size=self.config.vision.image_size,
             channels=self.config.vision.channels,
-            mean=settings.mean,
-            std=settings.std,
         )
         self.settings = settings
         self._batcher = PairBatcher(self.config, self.tokenizer, self.preprocessing, settings.augmentation)

@@ -38,10 +38,6 @@ class UnlabelledSettings(Section):
     """A folder with `tokenizer.json`, or `package`: the checkpoint carries it, for tasks with words."""
     initialise: Initialisation = Initialisation()
     """First weights."""
-    mean: float = 0.35
-    """Mean of valid pixels, on a scale of 0 to 1."""
-    std: float = 0.2
-    """Standard deviation of valid pixels, on the same scale."""
     seed: int = 0
     """Of the first weights."""
 
@@ -62,8 +58,7 @@ class UnlabelledTask(ABC):
         self.tokenizer = Tokenizer.packaged() if packaged else Tokenizer.from_folder(settings.tokenizer)
         self.config = settings.model.with_vocabulary(self.tokenizer.vocab_size)
         vision = self.config.vision
-        size = {"image_size": vision.image_size, "channels": vision.channels}
-        self.preprocessing = Preprocessing(mean=settings.mean, std=settings.std, **size)
+        self.preprocessing = Preprocessing(image_size=vision.image_size, channels=vision.channels)
         self._record: dict[str, Any] = {}
         self._scores: list[tuple[int, dict[str, float]]] = []
         self._student: KnowLIP | None = None
