@@ -136,7 +136,8 @@ class BodyLimit:
             nonlocal taken, more
             try:
                 # When the body is whole, what is waited for is the client's leaving.
-                message = await asyncio.wait_for(receive(), self.pause_s if more else None)
+                async with asyncio.timeout(self.pause_s if more else None):
+                    message = await receive()
             except TimeoutError as error:
                 raise Problem(408, f"nothing of the request's body came for {self.pause_s:g} s") from error
             taken += len(message.get("body", b""))

@@ -55,7 +55,7 @@ async def embedded(
         asked.append(services.ask(index.vector, like))
     if not asked:
         raise Problem(422, "nothing to look for: give text, an image, or like (a tile_id)")
-    vectors: list[Embedded | None] = await asyncio.gather(*asked)
+    vectors: list[Embedded | None] = [await asked[0]] if len(asked) == 1 else await asyncio.gather(*asked)
     found = [vector for vector in vectors if vector is not None]
     if len(found) < len(vectors):
         raise Problem(404, f"the archive holds no tile {like}")
