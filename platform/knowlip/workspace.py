@@ -180,6 +180,22 @@ class Workspace:
         dataset = self.dataset(*parts)
         return self._read(lambda: dataset.to_table(columns=columns, filter=where), *parts)
 
+    def read_footer(self, *parts: str) -> bytes:
+        """Read the footer of a Parquet file: what its columns are, how large, and where in it.
+
+        Raises:
+            WorkspaceError: It is not there, or cannot be read (code ``unreadable``).
+        """
+
+        def read() -> bytes:
+            with self.filesystem.open_input_file(self.path(*parts)) as file:
+                # The last eight bytes are the footer's length and a mark.
+                file.seek(file.size() - 8)
+                file.seek(file.size() - 8 - int.from_bytes(file.read(4), "little"))
+                return bytes(file.read())
+
+        return self._read(read, *parts)
+
     def dataset(self, *parts: str) -> pds.Dataset:
         """Open a Parquet file or the published files of a folder, lazily.
 

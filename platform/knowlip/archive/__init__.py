@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from knowlip.archive.loading import load_units as load_units
     from knowlip.archive.pictures import read_cog as read_cog
     from knowlip.archive.pictures import read_picture as read_picture
+    from knowlip.archive.vectors import files_to_embed as files_to_embed
+    from knowlip.archive.vectors import tiles_digest as tiles_digest
+    from knowlip.archive.vectors import write_vectors as write_vectors
     from knowlip.archive.versions import INDEX as INDEX
     from knowlip.archive.versions import Version as Version
 
@@ -43,12 +46,15 @@ __all__ = [
     "checkpoint_digest",
     "entry_schema",
     "fetched_checkpoint",
+    "files_to_embed",
     "load_units",
     "local_checkpoint",
     "placed_checkpoint",
     "placed_digest",
     "read_cog",
     "read_picture",
+    "tiles_digest",
+    "write_vectors",
 ]
 
 _HOME = {
@@ -65,12 +71,15 @@ _HOME = {
     "checkpoint_digest": "checkpoint",
     "entry_schema": "entry",
     "fetched_checkpoint": "checkpoint",
+    "files_to_embed": "vectors",
     "load_units": "loading",
     "local_checkpoint": "checkpoint",
     "placed_checkpoint": "checkpoint",
     "placed_digest": "checkpoint",
     "read_cog": "pictures",
     "read_picture": "pictures",
+    "tiles_digest": "vectors",
+    "write_vectors": "vectors",
 }
 
 

@@ -43,6 +43,8 @@ _MOST_WITHIN = 10_000
 """So many tiles within a polygon's bounds are looked at when there is no query to order them by."""
 _FEW_VALUES = frozenset({"zone", "scale", "sensor", "polarisation"})
 _STALE_AFTER = timedelta(seconds=5)
+_wait: Callable[[Any], Any] = LOOP.run
+"""Waits for what LanceDB computes on its event loop."""
 
 
 Vector = npt.NDArray[np.floating[Any]]
@@ -90,7 +92,7 @@ class Archive:
         self.workspace = workspace
         self.version = version
         self._table = table
-        if missing := set(table_schema(version.width).names) - set(LOOP.run(table.schema()).names):
+        if missing := set(table_schema(version.width).names) - set(_wait(table.schema()).names):
             raise WorkspaceError(
                 f"was made by an earlier version (it has no column {min(missing)!r})",
                 where=workspace.uri(version.folder),
@@ -111,15 +113,15 @@ class Archive:
             CheckpointError: Another checkpoint made it: its vectors and the queries' would not be comparable.
         """
         version = version or Version.in_use(workspace, checkpoint=checkpoint)
-        return cls(workspace, version, LOOP.run(_connect(workspace, version).open_table(_TABLE)))
+        return cls(workspace, version, _wait(_connect(workspace, version).open_table(_TABLE)))
 
     @classmethod
     def of_version(cls, workspace: Workspace, version: Version) -> Self:
         """Open or begin the index of a version, whether or not it is the current one; for the job that fills it."""
         database = _connect(workspace, version)
-        if _TABLE in LOOP.run(database.list_tables()).tables:
-            return cls(workspace, version, LOOP.run(database.open_table(_TABLE)))
-        return cls(workspace, version, LOOP.run(database.create_table(_TABLE, schema=table_schema(version.width))))
+        if _TABLE in _wait(database.list_tables()).tables:
+            return cls(workspace, version, _wait(database.open_table(_TABLE)))
+        return cls(workspace, version, _wait(database.create_table(_TABLE, schema=table_schema(version.width))))
 
     def __len__(self) -> int:
         """Return the number of tiles."""
@@ -232,13 +234,13 @@ class Archive:
         merge = self._table.merge_insert("tile_id").when_matched_update_all().when_not_matched_insert_all()
         if whole_files:
             merge = merge.when_not_matched_by_source_delete(_from(whole_files))
-        schema = LOOP.run(self._table.schema())
-        LOOP.run(merge.execute(packed(rows).select(schema.names).cast(schema)))
+        schema = _wait(self._table.schema())
+        _wait(merge.execute(packed(rows).select(schema.names).cast(schema)))
 
     def remove_files(self, files: Sequence[str]) -> None:
         """Drop the tiles that came from these files."""
         for start in range(0, len(files), 500):
-            LOOP.run(self._table.delete(_from(files[start : start + 500])))
+            _wait(self._table.delete(_from(files[start : start + 500])))
 
     def revisions(self) -> Mapping[str, str]:
         """Return what is loaded: file below ``tiles/`` to the digest of the rows that came from it."""
@@ -251,18 +253,18 @@ class Archive:
     def optimise(self) -> None:
         """Compact the table and bring its indices up to date; a large table gets those that it lacks."""
         rows = len(self)
-        present = {column for index in LOOP.run(self._table.list_indices()) for column in index.columns}
+        present = {column for index in _wait(self._table.list_indices()) for column in index.columns}
         if rows >= _INDEXED_ROWS:
             for column in INDEXED:
                 if column not in present:
                     config = Bitmap() if column in _FEW_VALUES else BTree()
-                    LOOP.run(self._table.create_index(column, config=config))
+                    _wait(self._table.create_index(column, config=config))
         if rows > _EXACT_ROWS and "vector" not in present:
-            LOOP.run(self._table.create_index("vector", config=HnswSq(distance_type="cosine")))
-        LOOP.run(self._table.optimize(cleanup_older_than=timedelta(hours=1)))
+            _wait(self._table.create_index("vector", config=HnswSq(distance_type="cosine")))
+        _wait(self._table.optimize(cleanup_older_than=timedelta(hours=1)))
 
     def _count(self, where: str | None = None) -> int:
-        return int(LOOP.run(self._table.count_rows(where)))
+        return int(_wait(self._table.count_rows(where)))
 
     def _nearest(
         self, queries: Sequence[npt.NDArray[np.float32]], limit: int, where: str | None, walked: int | None
@@ -273,13 +275,13 @@ class Archive:
             found = found.where(where)
         found = found.ef(walked).refine_factor(_REFINED) if walked else found.bypass_vector_index()
         nearest: list[list[dict[str, Any]]] = [[] for _ in queries]
-        for row in LOOP.run(found.to_arrow()).to_pylist():
+        for row in _wait(found.to_arrow()).to_pylist():
             nearest[row.get("query_index", 0)].append(row)
         return nearest
 
     def _rows(self, columns: Sequence[str], where: str | None = None, *, limit: int, offset: int = 0) -> pa.Table:
         found = self._table.query().select(list(columns)).limit(limit).offset(offset)
-        return LOOP.run((found.where(where) if where else found).to_arrow())
+        return _wait((found.where(where) if where else found).to_arrow())
 
     def _checked(self, vector: Vector) -> npt.NDArray[np.float32]:
         query = np.asarray(vector, dtype=np.float32).reshape(-1)
@@ -297,7 +299,7 @@ def _connect(workspace: Workspace, version: Version) -> Any:
         where, options = str(workspace.local(version.folder)), None
     else:
         where, options = workspace.uri(version.folder), _store_options()
-    return LOOP.run(lancedb.connect_async(where, storage_options=options, read_consistency_interval=_STALE_AFTER))
+    return _wait(lancedb.connect_async(where, storage_options=options, read_consistency_interval=_STALE_AFTER))
 
 
 def _store_options() -> dict[str, str] | None:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from knowlip.archive.entry import CARRIED
 from knowlip.archive.index import Archive
+from knowlip.archive.vectors import source_of
 from knowlip.archive.versions import Version
 from knowlip.manifest import digest
 from knowlip.records import SUBTEXTS
@@ -27,7 +28,7 @@ class Loaded:
     Attributes:
         rows: Tiles inserted or replaced.
         files: Files of tiles that they came from.
-        removed: Files whose tiles were dropped, because they are no longer among the tiles.
+        removed: Files whose tiles were dropped, because they are no longer among the tiles or hold none any more.
     """
 
     rows: int
@@ -38,8 +39,9 @@ class Loaded:
 def load_units(workspace: Workspace, version: Version) -> Loaded:
     """Bring an index up to date with the tiles, their captions and their vectors.
 
-    A file of tiles is loaded in one transaction and only when its rows differ from those in the index, so loading
-    twice, or again after a kill, changes nothing and leaves no tile twice.
+    A file of tiles is loaded in one transaction and only when its rows or vectors differ from those in the index, so
+    loading twice, or again after a kill, changes nothing and leaves no tile twice. What the file no longer holds leaves
+    the index in the same transaction.
 
     Args:
         workspace: Where ``tiles/``, ``captions/`` (if there are any) and the index lie.
@@ -49,15 +51,17 @@ def load_units(workspace: Workspace, version: Version) -> Loaded:
     known = archive.revisions()
     tiles = set(workspace.files("tiles"))
     files = [name for name in workspace.files(version.vectors) if name in tiles]
+    held: set[str] = set()
     rows = changed = 0
     for batch in _batches(workspace, version.vectors, files):
-        tables = _joined(workspace, version.vectors, batch)
+        tables = list(_joined(workspace, version.vectors, batch))
+        held.update(map(_file, tables))
         fresh = [table for table in tables if _revision(table) != known.get(_file(table))]
         if fresh:
-            archive.add(_once(pa.concat_tables(fresh)))
+            archive.add(_once(pa.concat_tables(fresh)), whole_files=[_file(table) for table in fresh])
             rows += sum(table.num_rows for table in fresh)
             changed += len(fresh)
-    gone = sorted(set(known) - set(files))
+    gone = sorted(set(known) - held)
     archive.remove_files(gone)
     if changed or gone:
         archive.optimise()
@@ -79,17 +83,18 @@ def _batches(workspace: Workspace, vectors: str, files: Sequence[str]) -> Iterat
 
 
 def _joined(workspace: Workspace, vectors: str, files: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield the index rows of each file that holds tiles."""
+    """Yield the index rows of each file that holds tiles with vectors."""
     tables = [(name, _tiles(workspace, name)) for name in files]
     texts = _texts(workspace, [tile_id for _, table in tables for tile_id in table["tile_id"].to_pylist()])
     for name, tiles in tables:
-        if not tiles.num_rows:
-            continue
         table = _beside(tiles, texts.select(["tile_id", *SUBTEXTS]))
-        revision = digest(table.drop_columns(["geometry"]).to_pylist())
-        table = table.append_column("revision", pa.array([revision] * table.num_rows, pa.string()))
         held = workspace.read_table(vectors, name, columns=["tile_id", "vector"])
-        yield _beside(table, held).filter(pc.field("vector").is_valid())
+        # Of the vectors, what they were made of: a tile that was cut again has its old facts.
+        revision = digest([source_of(held.schema), table.drop_columns(["geometry"]).to_pylist()])
+        table = table.append_column("revision", pa.array([revision] * table.num_rows, pa.string()))
+        table = _beside(table, held).filter(pc.field("vector").is_valid())
+        if table.num_rows:
+            yield table
 
 
 def _beside(left: pa.Table, right: pa.Table) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -47,7 +47,8 @@ def _row(workspace: Workspace, entry: Entry, columns: list[str]) -> dict[str, An
         code="stale_index",
     )
     try:
-        file = _opened(workspace, entry.file)
+        info = workspace.filesystem.get_file_info(workspace.path("tiles", entry.file))
+        file = _opened(workspace, _State(entry.file, info.size, info.mtime_ns))
         group, offset = _group_of(file, entry.row)
     except (FileNotFoundError, IndexError) as error:
         raise gone from error
@@ -59,10 +60,18 @@ def _row(workspace: Workspace, entry: Entry, columns: list[str]) -> dict[str, An
     return row
 
 
+class _State(NamedTuple):
+    """A file of tiles as it is now: another that is put in its place has another footer."""
+
+    name: str
+    size: int | None
+    mtime_ns: int | None
+
+
 @lru_cache(maxsize=64)
-def _opened(workspace: Workspace, name: str) -> pq.ParquetFile:
+def _opened(workspace: Workspace, state: _State) -> pq.ParquetFile:
     """Keep the footers of the files last used: reading one costs more than reading a row."""
-    return pq.ParquetFile(workspace.filesystem.open_input_file(workspace.path("tiles", name)))
+    return pq.ParquetFile(workspace.filesystem.open_input_file(workspace.path("tiles", state.name)))
 
 
 def _group_of(file: pq.ParquetFile, row: int) -> tuple[int, int]:

@@ -45,6 +45,23 @@ class Version(BaseModel):
         """Folder below the workspace with one file of vectors a file of tiles: ``tile_id`` and ``vector``."""
         return f"{self.folder}/vectors"
 
+    def check(self, workspace: Workspace, checkpoint: str) -> None:
+        """Refuse to compare embeddings of a checkpoint with this index, unless it made it.
+
+        Args:
+            workspace: Where the index lies.
+            checkpoint: Digest of the checkpoint that embeds.
+
+        Raises:
+            CheckpointError: Another checkpoint made it: its vectors and the queries' would not be comparable.
+        """
+        if checkpoint != self.digest:
+            raise CheckpointError(
+                f"was made by checkpoint {self.digest} ({self.checkpoint}), not by {checkpoint}",
+                where=workspace.uri(INDEX),
+                fix="serve that checkpoint, or run the index job with this one",
+            )
+
     def publish(self, workspace: Workspace) -> None:
         """Make this the version that readers open; they see the old one or this one, never a mixture."""
         workspace.write_bytes(self.model_dump_json(indent=2).encode(), INDEX, _CURRENT)
@@ -80,10 +97,6 @@ class Version(BaseModel):
         version = cls.current(workspace)
         if version is None:
             raise WorkspaceError("is not there", where=workspace.uri(INDEX), fix="run the index job first")
-        if checkpoint is not None and checkpoint != version.digest:
-            raise CheckpointError(
-                f"was made by checkpoint {version.digest} ({version.checkpoint}), not by {checkpoint}",
-                where=workspace.uri(INDEX),
-                fix="serve that checkpoint, or run the index job with this one",
-            )
+        if checkpoint is not None:
+            version.check(workspace, checkpoint)
         return version

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import lancedb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -14,7 +15,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from knowlip.archive import Archive, Filters, Version, entry_schema, load_units, read_picture
+from knowlip import archive as archives
+from knowlip.archive import (
+    Archive,
+    Filters,
+    Version,
+    entry_schema,
+    files_to_embed,
+    load_units,
+    read_picture,
+    tiles_digest,
+)
 from knowlip.errors import CheckpointError, DataError, WorkspaceError
 from knowlip.records import SUBTEXTS
 from knowlip.workspace import Workspace
@@ -194,6 +205,15 @@ def test_tiles_made_anew_are_noticed(filled, workspace, write_tiles):
         read_picture(workspace, entry)
 
 
+def test_a_file_that_is_replaced_while_it_is_read_from_gives_its_new_pictures(filled, workspace, write_tiles):
+    archive, _ = filled
+    entry = archive.entry("san-0005")
+    before = read_picture(workspace, entry)
+    write_tiles(workspace, "san", count=40, side=48)
+    assert Image.open(io.BytesIO(read_picture(workspace, entry))).size == (48, 48)
+    assert read_picture(workspace, entry) != before
+
+
 def test_loading_again_changes_nothing(filled, workspace):
     archive, _ = filled
     again = load_units(workspace, VERSION)
@@ -234,6 +254,76 @@ def test_removed_files_leave_the_index(filled, workspace):
     workspace.delete("tiles", "san.parquet")
     assert load_units(workspace, VERSION).removed == 1
     assert {entry.tile_id[:3] for entry in Archive.open(workspace).browse(limit=1000)} == {"los"}
+
+
+def rewrite(workspace, name, change):
+    """Put something else in the place of a file of tiles, as a screening that is replayed does; return it."""
+    tiles = change(workspace.read_table("tiles", f"{name}.parquet"))
+    workspace.write_table(tiles, "tiles", f"{name}.parquet", row_group_size=4)
+    return tiles
+
+
+def held(archive):
+    return {entry.tile_id: (entry.file, entry.row) for entry in archive.browse(limit=1000)}
+
+
+def test_tiles_that_are_set_aside_leave_the_index_and_those_that_come_back_are_in_it(filled, workspace):
+    archive, vectors = filled
+    whole = workspace.read_table("tiles", "san.parquet")
+    kept = rewrite(workspace, "san", lambda tiles: tiles.filter(pc.not_equal(tiles["tile_id"], "san-0003")))
+    assert load_units(workspace, VERSION).files == 1
+    archive = Archive.open(workspace)
+    assert held(archive) == {f"los-{row:04d}": ("los.parquet", row) for row in range(40)} | {
+        tile_id: ("san.parquet", row) for row, tile_id in enumerate(kept["tile_id"].to_pylist())
+    }
+    assert "san-0003" not in {hit.entry.tile_id for hit in archive.search(vectors["san-0003"], 80)}
+    for entry in archive.browse(limit=100):
+        read_picture(workspace, entry)
+    rewrite(workspace, "san", lambda _: whole)
+    load_units(workspace, VERSION)
+    assert held(Archive.open(workspace))["san-0039"] == ("san.parquet", 39)
+    assert len(held(Archive.open(workspace))) == 80
+
+
+def test_a_file_that_became_empty_leaves_the_index(filled, workspace):
+    rewrite(workspace, "san", lambda tiles: tiles.slice(0, 0))
+    loaded = load_units(workspace, VERSION)
+    assert (loaded.rows, loaded.removed) == (0, 1)
+    assert {entry.file for entry in Archive.open(workspace).browse(limit=1000)} == {"los.parquet"}
+    assert load_units(workspace, VERSION).removed == 0
+
+
+def test_tiles_without_vectors_are_left_out_until_they_have_some(workspace, write_tiles):
+    tiles = write_tiles(workspace, "some", count=3)
+    write_vectors(workspace, tiles.slice(0, 0), "some")
+    assert load_units(workspace, VERSION).rows == 0
+    write_vectors(workspace, tiles, "some")
+    assert load_units(workspace, VERSION).rows == 3
+
+
+def test_a_file_is_embedded_again_when_other_tiles_or_other_pixels_are_in_it(filled, workspace, write_tiles):
+    def embed(seed):
+        for name in files_to_embed(workspace, VERSION):
+            vectors = unit_vectors(workspace.dataset("tiles", name).count_rows(), seed)
+            tiles = workspace.read_table("tiles", name, columns=["tile_id"])
+            column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), WIDTH)
+            source = tiles_digest(workspace, name)
+            archives.write_vectors(workspace, VERSION, name, tiles.append_column("vector", column), source=source)
+        load_units(workspace, VERSION)
+
+    # Vectors that do not say what they were made of may be of anything.
+    assert files_to_embed(workspace, VERSION) == ["los.parquet", "san.parquet"]
+    embed(1)
+    assert files_to_embed(workspace, VERSION) == []
+    workspace.write_bytes(workspace.read_bytes("tiles", "los.parquet"), "tiles", "los.parquet")
+    assert files_to_embed(workspace, VERSION) == []
+    before = Archive.open(workspace).vector("san-0000")
+    write_tiles(workspace, "san", count=40, lon=-98.5, side=48)
+    assert files_to_embed(workspace, VERSION) == ["san.parquet"]
+    embed(2)
+    assert not np.array_equal(Archive.open(workspace).vector("san-0000"), before)
+    rewrite(workspace, "los", lambda tiles: tiles.slice(1))
+    assert files_to_embed(workspace, VERSION) == ["los.parquet"]
 
 
 def test_an_empty_file_of_tiles_is_no_trouble(workspace, write_tiles):

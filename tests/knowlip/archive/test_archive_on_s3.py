@@ -15,10 +15,13 @@ from knowlip.archive import (
     Version,
     checkpoint_digest,
     fetched_checkpoint,
+    files_to_embed,
     load_units,
     local_checkpoint,
     placed_checkpoint,
     read_picture,
+    tiles_digest,
+    write_vectors,
 )
 from knowlip.errors import CheckpointError, WorkspaceError
 from knowlip.workspace import Workspace
@@ -37,10 +40,11 @@ def test_an_archive_is_filled_searched_and_appended_to(workspace, write_tiles):
         tiles = write_tiles(workspace, name, count=rows)
         vectors = np.random.default_rng(rows).normal(size=(rows, 8)).astype(np.float32)
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 8)
-        workspace.write_table(
-            pa.table({"tile_id": tiles["tile_id"], "vector": column}), version.vectors, f"{name}.parquet"
-        )
+        table, file = pa.table({"tile_id": tiles["tile_id"], "vector": column}), f"{name}.parquet"
+        assert files_to_embed(workspace, version) == [file]
+        write_vectors(workspace, version, file, table, source=tiles_digest(workspace, file))
         assert load_units(workspace, version).rows == rows
+    assert files_to_embed(workspace, version) == []
     assert load_units(workspace, version).rows == 0
     version.publish(workspace)
     archive = Archive.open(workspace, checkpoint=version.digest)
