@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from knowlip.archive import Version, fetched_checkpoint
+from knowlip.archive import Version, fetched_checkpoint, placed_digest, tiles_digest, write_vectors
 from knowlip.workspace import Workspace
 from models import KnowlipModel, load
+from models.inference import inference
 
 __all__ = ["EmbedTiles"]
 
@@ -23,6 +24,9 @@ class EmbedTiles:
         version: The index that the vectors are for.
         batch_size: Views that go through the model at once.
         device: Where the model goes.
+
+    Raises:
+        CheckpointError: At the first file: other weights lie in the checkpoint's place by now.
     """
 
     def __init__(self, workspace: Workspace, version: Version, *, batch_size: int, device: str) -> None:
@@ -32,20 +36,20 @@ class EmbedTiles:
     @cached_property
     def _model(self) -> KnowlipModel:
         folder = fetched_checkpoint(self.workspace, self.version.checkpoint)
-        return load(folder, self.device)
+        model = replace(load(folder, self.device), batch_size=self.batch_size)
+        # After it was loaded: a training run may put other weights in their place at any time.
+        self.version.check(self.workspace, placed_digest(str(folder)))
+        return model
 
     def __call__(self, unit: dict[str, Any]) -> dict[str, Any]:
         """Embed the tiles of one file; the file of their vectors appears whole."""
         name = str(unit["item"])
-        ids, vectors = [], [np.zeros((0, self.version.width), np.float32)]
-        rows = self.workspace.dataset("tiles", name).scanner(
-            ["tile_id", "view"], batch_size=self.batch_size, batch_readahead=2
-        )
-        for batch in rows.to_batches():
-            if batch.num_rows:
-                ids += batch["tile_id"].to_pylist()
-                vectors.append(self._model.encode_image(batch["view"].to_pylist()))
-        column = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(vectors).ravel()), self.version.width)
-        table = pa.table({"tile_id": pa.array(ids, pa.string()), "vector": column})
-        self.workspace.write_table(table, self.version.vectors, name)
-        return {"file": name, "tiles": len(ids)}
+        source = tiles_digest(self.workspace, name)
+        # Whole, since what is read bit by bit comes in row groups: fewer tiles than a batch.
+        tiles = self.workspace.read_table("tiles", name, columns=["tile_id", "view"])
+        with inference(self.device):
+            vectors = self._model.encode_image(tiles["view"].to_pylist())
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), self.version.width)
+        table = pa.table({"tile_id": tiles["tile_id"], "vector": column})
+        write_vectors(self.workspace, self.version, name, table, source=source)
+        return {"file": name, "tiles": tiles.num_rows}

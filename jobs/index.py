@@ -11,7 +11,7 @@ from pydantic import Field
 from jobs.cluster import connected
 from jobs.command import Summary, run
 from jobs.embedding import EmbedTiles
-from knowlip.archive import INDEX, Archive, Version, checkpoint_digest, load_units
+from knowlip.archive import INDEX, Archive, Version, checkpoint_digest, files_to_embed, load_units
 from knowlip.errors import WorkspaceError
 from knowlip.manifest import Manifest, inputs_digest
 from knowlip.settings import JobSettings
@@ -24,8 +24,8 @@ __all__ = ["IndexSettings", "index"]
 class IndexSettings(JobSettings):
     """Make the tiles of a workspace searchable by a trained model: tiles + checkpoint → index/.
 
-    Tiles that were added since the last time are appended; another checkpoint builds its own index beside the old one,
-    which is switched to when it is whole.
+    Tiles that were added since the last time are appended, and files of tiles that were screened or cut again are
+    embedded again; another checkpoint builds its own index beside the old one, which is switched to when it is whole.
     """
 
     unshaping: ClassVar[frozenset[str]] = JobSettings.unshaping | {"batch_size", "actors", "gpus"}
@@ -54,16 +54,15 @@ def index(settings: IndexSettings) -> Summary:
     """
     started = time.monotonic()
     workspace = settings.opened()
-    files = workspace.files("tiles")
-    if not files:
+    if not workspace.files("tiles"):
         raise WorkspaceError("is not there", where=workspace.uri("tiles"), fix="run the job that makes tiles first")
     version = _version(workspace, settings)
     if settings.dry_run:
-        todo = _unfinished(workspace, version, files)
+        todo = files_to_embed(workspace, version)
         tiles = sum(workspace.dataset("tiles", name).count_rows() for name in todo)
         return Summary("Would index", {"files to embed": len(todo), "tiles to embed": tiles})
     with workspace.lock(INDEX):
-        embedded = _embed(workspace, version, settings, _unfinished(workspace, version, files))
+        embedded = _embed(workspace, version, settings, files_to_embed(workspace, version))
         loaded = load_units(workspace, version)
         counts = {
             "tiles in the index": len(Archive.of_version(workspace, version)),
@@ -78,11 +77,6 @@ def _version(workspace: Workspace, settings: IndexSettings) -> Version:
     digest = checkpoint_digest(workspace, settings.checkpoint)
     config = KnowLIPConfig.model_validate_json(workspace.read_bytes(settings.checkpoint, "config.json"))
     return Version(digest=digest, checkpoint=settings.checkpoint, width=config.projection)
-
-
-def _unfinished(workspace: Workspace, version: Version, files: list[str]) -> list[str]:
-    done = set(workspace.files(version.vectors))
-    return [name for name in files if name not in done]
 
 
 def _embed(workspace: Workspace, version: Version, settings: IndexSettings, files: list[str]) -> int:

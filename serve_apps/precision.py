@@ -1,9 +1,9 @@
-"""How inference is computed: float32 on a CPU with so many threads, bfloat16 where a GPU computes it."""
+"""How inference is computed: in which precision, and on a CPU with how many threads."""
 
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 __all__ = ["inference", "take_threads"]
 
@@ -21,10 +21,8 @@ def take_threads(threads: int) -> None:
 
 
 def inference(device: str) -> AbstractContextManager[object]:
-    """Return the context in which a model computes on a device."""
-    if device.startswith("cuda"):
-        import torch
+    """Return the context in which a model computes on a device: that in which the index's tiles were embedded."""
+    # Here, not above: the gateway and the index import this module, and have no use for torch.
+    from models.inference import inference
 
-        if torch.cuda.is_bf16_supported():
-            return torch.autocast("cuda", dtype=torch.bfloat16)
-    return nullcontext()
+    return inference(device)

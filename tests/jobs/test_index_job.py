@@ -65,6 +65,49 @@ def test_a_run_that_ended_halfway_goes_on_and_new_tiles_are_appended(
     assert len(ids) == len(set(ids)) == 19
 
 
+def test_tiles_that_were_screened_or_cut_again_are_embedded_again(ray_cluster, workspace, write_tiles, tiny_checkpoint):
+    settings = IndexSettings(workspace=workspace.root)
+    index(settings)
+    whole = workspace.read_table("tiles", "san.parquet")
+    workspace.write_table(whole.slice(0, 5), "tiles", "san.parquet")
+    set_aside = index(settings)
+    assert (set_aside.counts["tiles in the index"], set_aside.counts["tiles embedded now"]) == (14, 5)
+    workspace.write_table(whole, "tiles", "san.parquet")
+    back = index(settings)
+    assert (back.counts["tiles in the index"], back.counts["tiles embedded now"]) == (16, 7)
+    write_tiles(workspace, "san", count=7, lon=-98.5, side=48)
+    assert index(settings.revised(dry_run=True)).counts == {"files to embed": 1, "tiles to embed": 7}
+    index(settings)
+    model, archive = models.load(tiny_checkpoint), Archive.open(workspace)
+    tiles = workspace.read_table("tiles", "san.parquet", columns=["tile_id", "view"]).to_pylist()
+    for tile, made in zip(tiles, model.encode_image([tile["view"] for tile in tiles]), strict=True):
+        np.testing.assert_allclose(archive.vector(tile["tile_id"]), made, atol=1e-5)
+
+
+def test_as_many_views_go_through_the_model_at_once_as_are_asked_for(workspace, write_tiles, monkeypatch):
+    sizes = []
+    encode = models.KnowLIP.encode_image
+
+    def watched(network, image_BCHW):
+        sizes.append(len(image_BCHW))
+        return encode(network, image_BCHW)
+
+    monkeypatch.setattr(models.KnowLIP, "encode_image", watched)
+    write_tiles(workspace, "many", count=90)
+    version = _version(workspace, IndexSettings(workspace=workspace.root))
+    EmbedTiles(workspace, version, batch_size=80, device="cpu")({"item": "many.parquet"})
+    assert sizes == [80, 10]
+
+
+def test_weights_that_were_replaced_meanwhile_embed_nothing(workspace):
+    version = _version(workspace, IndexSettings(workspace=workspace.root))
+    place = workspace.local(version.checkpoint, "preprocessing.json")
+    place.write_text(place.read_text().replace('"mean": 0.35', '"mean": 0.4'))
+    with pytest.raises(CheckpointError, match=f"was made by checkpoint {version.digest} .*, not by"):
+        EmbedTiles(workspace, version, batch_size=8, device="cpu")({"item": "los.parquet"})
+    assert workspace.files(version.vectors) == []
+
+
 @pytest.mark.slow
 def test_another_checkpoint_builds_beside_and_is_switched_to(ray_cluster, workspace, tiny_checkpoint):
     settings = IndexSettings(workspace=workspace.root)
