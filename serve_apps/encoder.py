@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ray import serve
 
-from knowlip.archive import Version, fetched_checkpoint
+from knowlip.archive import Version, fetched_checkpoint, placed_digest
 from knowlip.errors import KnowlipError
 from knowlip.workspace import Workspace
 from serve_apps.batching import Batched
@@ -39,7 +39,8 @@ class Encoder:
     """Holds both towers of a model.
 
     When the workspace's index is made anew by another checkpoint, the encoder loads that one beside the one in use and
-    then goes over to it; every embedding says which index it belongs to, so no request falls between the two.
+    then goes over to it; every embedding says which index it belongs to, so no request falls between the two. A copy
+    that is started again begins with the index in use by then.
 
     Args:
         workspace: Where the checkpoint lies.
@@ -48,6 +49,9 @@ class Encoder:
         device: Where the model goes.
         threads: How many it computes with on CPUs; 0 for all cores.
         batch_size: Most requests computed at once.
+
+    Raises:
+        CheckpointError: Other weights than those that made the index lie in its checkpoint's place.
     """
 
     def __init__(
@@ -62,9 +66,9 @@ class Encoder:
     ) -> None:
         self.workspace, self.device, self.follow_s = workspace, device, follow_s
         take_threads(threads)
-        self.held = self._load(version)
+        self.held = self._begin(version)
         turn = asyncio.Lock()
-        self._texts = Batched(self._embedding(lambda model, texts: model.encode_text(texts)), turn, most=batch_size)
+        self._texts = Batched(self._counted, turn, most=batch_size)
         self._queries = Batched(self._embedding(lambda model, texts: model.encode_query(texts)), turn, most=batch_size)
         self._images = Batched(self._embedding(lambda model, images: model.encode_image(images)), turn, most=batch_size)
         self._pairs = Batched(self._matched, turn, most=batch_size)
@@ -72,7 +76,7 @@ class Encoder:
         self._looking: asyncio.Task[None] | None = None
 
     async def text(self, text: str) -> Embedded:
-        """Return the embedding of a text."""
+        """Return the embedding of a text, and how many tokens were read."""
         self._look()
         return await self._texts(text)
 
@@ -104,23 +108,39 @@ class Encoder:
         def embedded(asked: list[Any]) -> list[Embedded]:
             held = self.held
             with inference(self.device):
-                vectors = encode(held.model, asked)
-            texts = [one for one in asked if isinstance(one, str)]
-            rows = held.model.tokenizer.plain(texts, held.model.network.config.text.max_tokens) if texts else []
-            tokens = [len(row) for row in rows] or [0] * len(asked)
-            return [Embedded(vector, held.version, count) for vector, count in zip(vectors, tokens, strict=True)]
+                return [Embedded(vector, held.version) for vector in encode(held.model, asked)]
 
         return embedded
+
+    def _counted(self, texts: list[str]) -> list[Embedded]:
+        held = self.held
+        with inference(self.device):
+            vectors = held.model.encode_text(texts)
+        rows = held.model.tokenizer.plain(texts, held.model.network.config.text.max_tokens)
+        return [Embedded(vector, held.version, len(row)) for vector, row in zip(vectors, rows, strict=True)]
 
     def _matched(self, pairs: list[Pair]) -> list[float]:
         with inference(self.device):
             return self.held.model.match([pair.image for pair in pairs], [pair.text for pair in pairs]).tolist()
 
+    def _begin(self, version: Version) -> _Held:
+        """Load the index in use now; the one that the application was deployed with where it cannot be loaded."""
+        try:
+            newest = Version.current(self.workspace) if self.follow_s else None
+            if newest is not None and newest.digest != version.digest:
+                return self._load(newest)
+        except (KnowlipError, OSError) as error:
+            _log.warning("begins with index %s: %s", version.digest, error)
+        return self._load(version)
+
     def _load(self, version: Version) -> _Held:
         # Here, not above: the gateway and the index import this module, and have no use for torch.
         from models import load
 
-        model = load(fetched_checkpoint(self.workspace, version.checkpoint), self.device)
+        folder = fetched_checkpoint(self.workspace, version.checkpoint)
+        model = load(folder, self.device)
+        # After it was loaded: a training run may put other weights in their place at any time.
+        version.check(self.workspace, placed_digest(str(folder)))
         with inference(self.device):
             model.encode_query(["the first text compiles what the others use"])
         return _Held(model, version)

@@ -34,15 +34,17 @@ class Index:
     """Holds the open archive.
 
     An embedding is searched in the index that it belongs to, so while readers go over from one index to another, both
-    are open and answer.
+    are open and answer. A copy that is started again begins with the index in use by then.
 
     Args:
         workspace: Where the index and the tiles lie.
-        checkpoint: Digest of the checkpoint that embeds the queries; nothing where none are searched.
+
+    Raises:
+        WorkspaceError: There is no index.
     """
 
-    def __init__(self, workspace: Workspace, checkpoint: str | None) -> None:
-        self.archive = _opened(workspace, Version.in_use(workspace, checkpoint=checkpoint))
+    def __init__(self, workspace: Workspace) -> None:
+        self.archive = _opened(workspace, Version.in_use(workspace))
         self._open = {self.archive.version.digest: self.archive}
         # Held by those who wait for an answer; nothing is kept of filters that nobody asks for any more.
         self._alike: WeakValueDictionary[tuple[str, int, str], _Searches] = WeakValueDictionary()

@@ -38,7 +38,7 @@ def searching(settings: RetrievalSettings) -> dict[str, Any]:
         threads=settings.threads,
         batch_size=settings.batch_size,
     )
-    index = Index.options(**settings.light_options()).bind(workspace, digest)
+    index = Index.options(**settings.light_options()).bind(workspace)
     return {"encoder": encoder, "index": index, "checkpoints": {"search": digest}}
 
 
@@ -64,7 +64,7 @@ def answering(settings: VqaSettings) -> dict[str, Any]:
         "checkpoints": {"vqa": digest, "captions": digest},
     }
     if Version.current(workspace) is not None:
-        parts["index"] = Index.options(**settings.light_options()).bind(workspace, None)
+        parts["index"] = Index.options(**settings.light_options()).bind(workspace)
     return parts
 
 

@@ -16,7 +16,7 @@ from serve_apps.messages import Embedded
 
 @pytest.fixture
 def index(served_workspace):
-    return Index.func_or_class(served_workspace, None)
+    return Index.func_or_class(served_workspace)
 
 
 @pytest.fixture
