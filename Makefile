@@ -32,8 +32,9 @@ format: install ## Mend what can be mended by itself.
 	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
 
 bench: install ## Run the measured comparisons; figures go to benchmarks/results.jsonl and the README.
-	@set -e; for bench in benchmarks/*.py; do [ -f "$$bench" ] || continue; echo "== $$bench"; $(PY) "$$bench"; done
-	@$(PY) scripts/measured.py
+	@status=0; for bench in $$(grep -l '^if __name__ == "__main__"' benchmarks/*.py); do \
+		echo "== $$bench"; $(PY) "$$bench" || { status=1; echo "== $$bench failed"; }; \
+	done; $(PY) scripts/measured.py || status=1; exit $$status
 
 docs: install ## Build the documentation into build/docs, strictly: a link that leads nowhere fails it.
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=platform:. $(PY) -m mkdocs build --quiet && echo build/docs/index.html

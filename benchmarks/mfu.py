@@ -122,6 +122,9 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("mfu: no GPU here; nothing was measured")
         return
+    if not Workspace(str(given.workspace)).exists("corpus"):
+        print(f"mfu: {given.workspace} holds no corpus: run `make demo`, or give --workspace; nothing was measured")
+        return
     os.environ.setdefault("DS_ACCELERATOR", "cuda")
     for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}.items():
         os.environ.setdefault(name, value)

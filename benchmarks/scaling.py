@@ -49,7 +49,8 @@ def main() -> None:
                 efficiency = alone / seconds / (workers if kind == "strong" else 1)
                 print(f"{stage:<10}{kind:<9}{workers:>8}{seconds:>10.2f}{efficiency:>12.2f}")
     if 2 not in found:
-        raise SystemExit("one core: nothing to compare")
+        print("scaling: one core here, so there is nothing to compare; nothing was recorded")
+        return
     load = os.getloadavg()[0]
     for stage in given.stages:
         strong = found[1][stage]["strong"] / found[2][stage]["strong"] / 2

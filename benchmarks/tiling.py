@@ -276,6 +276,8 @@ def main() -> None:
             worker = multiprocessing.get_context("spawn").Process(target=one_core, args=(Path(folder),))
             worker.start()
             worker.join()
+            if worker.exitcode:
+                raise SystemExit(worker.exitcode)
         if asked.only != "one-core":
             all_cores(Path(folder))
 
