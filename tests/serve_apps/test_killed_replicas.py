@@ -11,6 +11,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import ray
 import requests
 from ray import serve
 from ray.util.state import list_actors
@@ -28,7 +29,8 @@ CLIENTS, LOAD_S = 8, 25.0
 def copies(deployment: str) -> list[int]:
     """Processes of a deployment that are alive."""
     filters = [("class_name", "=", f"ServeReplica:{deployment}"), ("state", "=", "ALIVE")]
-    return [actor.pid for actor in list_actors(filters=filters, limit=100, detail=True)]
+    here = ray.get_runtime_context().gcs_address
+    return [actor.pid for actor in list_actors(here, filters=filters, limit=100, detail=True)]
 
 
 @pytest.fixture
