@@ -1,6 +1,6 @@
 """Answers to questions, compared as what they are: numbers, sets or words — never as substrings.
 
-``1`` is not ``12``, ``two`` is 2, and ``ships and tanks`` is ``tanks, ships``.
+``1`` is not ``12``, ``two`` is 2, and ``ships and tanks`` is ``tanks, ships``; ``A320/321`` is one type of aircraft.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NUMBERS = {
     "twenty": 20,
 }
 _ARTICLES = frozenset({"a", "an", "the"})
-_SEPARATOR = re.compile(r"\s*(?:[,;/+&]|\band\b)\s*")
+_SEPARATOR = re.compile(r"\s*(?:[,;&]|(?<=\s)[/+](?=\s)|\band\b)\s*")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w]|\.\d)")
 
 

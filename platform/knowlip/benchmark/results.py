@@ -140,11 +140,11 @@ def matrix(results: pa.Table, *, figure: Mapping[str, str] = FIGURES) -> dict[st
 
 
 def _cells(rows: Mapping[str, Sequence[Interval]]) -> dict[str, Cell]:
-    floors = {row: max(one.value for one in found) for row, found in rows.items() if row in FLOORS.values()}
+    means = {row: statistics.mean(one.value for one in found) for row, found in rows.items()}
+    floors = {row: mean for row, mean in means.items() if row in FLOORS.values()}
     cells = {}
     for row, found in rows.items():
-        values = [one.value for one in found]
-        mean = statistics.mean(values)
+        values, mean = [one.value for one in found], means[row]
         cells[row] = Cell(
             mean=mean,
             spread=statistics.stdev(values) if len(values) > 1 else 0.0,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowlip.benchmark.answers import normalise, same
+from knowlip.benchmark.answers import normalise, parse, same
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,9 @@ from knowlip.benchmark.answers import normalise, same
         ("the runway.", "Runway"),
         ("None", "none"),
         ("region 5", "5"),
+        ("A330 and A320/321", "A320/321, A330"),
+        ("a320/321", "A320/321"),
+        ("ships / tanks + cranes", "cranes, ships, tanks"),
     ],
 )
 def test_right_answers(answer: str, right: str) -> None:
@@ -43,6 +46,8 @@ def test_right_answers(answer: str, right: str) -> None:
         ("one", "none"),
         ("1.5", "1"),
         ("no idea", "0"),
+        ("321, A320", "A320/321"),
+        ("A320, A330", "A320/321, A330"),
     ],
 )
 def test_wrong_answers(answer: str, right: str) -> None:
@@ -59,6 +64,10 @@ def test_order_and_separator_of_a_list_do_not_matter(parts: list[str], rng: obje
     shuffled = list(parts)
     rng.shuffle(shuffled)  # type: ignore[attr-defined]
     assert same(" and ".join(shuffled), ", ".join(parts))
+
+
+def test_a_name_with_a_stroke_is_one_part() -> None:
+    assert parse("A220, A320/321, A330").parts == {"a220", "a320/321", "a330"}
 
 
 @given(st.text(max_size=60))

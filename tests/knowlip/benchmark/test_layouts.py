@@ -133,6 +133,30 @@ class TestCoco:
         assert faults.counts == {code: 1}
         assert [len(entry.boxes or ()) for entry in listing.entries] == [1, 0, 1]
 
+    @pytest.mark.parametrize("part", ["image_id", "category_id", "bbox"])
+    def test_an_annotation_that_lacks_a_part(self, tmp_path: Path, part: str) -> None:
+        file = coco_set(tmp_path) / "annotations" / "train2017.json"
+        held = json.loads(file.read_text())
+        del held["annotations"][0][part]
+        file.write_text(json.dumps(held))
+        with pytest.raises(DataError, match=f"annotation 10: .*'{part}'"):
+            listed(tmp_path, "coco")
+        listing, faults = listed(tmp_path, "coco", skip=True)
+        assert faults.counts == {"annotation": 1}
+        assert [len(entry.boxes or ()) for entry in listing.entries] == [1, 0, 1]
+
+    @pytest.mark.parametrize("change", [{"height": None}, {"width": "wide"}, {"height": [40]}])
+    def test_an_image_whose_size_is_none(self, tmp_path: Path, change: dict[str, object]) -> None:
+        file = coco_set(tmp_path) / "annotations" / "train2017.json"
+        held = json.loads(file.read_text())
+        held["images"][0] |= change
+        file.write_text(json.dumps(held))
+        with pytest.raises(DataError, match=r"train2017\.json: an image has no id, name or size"):
+            listed(tmp_path, "coco")
+        listing, faults = listed(tmp_path, "coco", skip=True)
+        assert faults.counts == {"annotation": 1}
+        assert [entry.name for entry in listing.entries] == ["JPEGImages/000002.jpg", "JPEGImages/000003.jpg"]
+
     @pytest.mark.parametrize(
         ("box", "message"),
         [([40, 3, 20, 5], "box ship .* reaches outside the image of 48 × 40"), ([2, 3, 0, 5], "has no area")],
@@ -168,9 +192,10 @@ class TestCoco:
         chip(tmp_path / "a.png")
         with pytest.raises(DataError, match="0 annotation files"):
             listed(tmp_path, "coco")
-        (tmp_path / "annotations.json").write_text("[]")
-        with pytest.raises(DataError, match=r"annotations\.json: is no COCO JSON"):
-            listed(tmp_path, "coco")
+        for text in ("[]", '{"images": [], "annotations": [], "categories": [{"id": 1}]}'):
+            (tmp_path / "annotations.json").write_text(text)
+            with pytest.raises(DataError, match=r"annotations\.json: is no COCO JSON"):
+                listed(tmp_path, "coco")
 
 
 class TestVoc:

@@ -86,6 +86,14 @@ def test_folds_are_runs_of_one_row(workspace_root: str) -> None:
     assert cells["most frequent"].mean == pytest.approx(0.25)
 
 
+def test_a_floor_is_held_against_a_row_by_its_mean_over_folds(workspace_root: str) -> None:
+    workspace, tables = Workspace(workspace_root), []
+    for fold, (value, floor) in enumerate(((0.5, 0.5), (0.7, 0.65))):
+        finished(workspace, f"ours-{fold}", {"accuracy": value, "majority_accuracy": floor}, fold=fold)
+        tables.append(results(workspace, f"ours-{fold}", "ours"))
+    assert matrix(pa.concat_tables(tables))["answers"]["ours"].beaten == ""
+
+
 def test_rows_are_compared_on_the_same_examples_over_all_seeds(workspace_root: str) -> None:
     workspace, tables = Workspace(workspace_root), []
     names = [f"e{number:02d}" for number in range(40)]

@@ -34,7 +34,7 @@ def list_coco(source: Path, faults: Faults, *, annotations: str = "") -> Listing
     names: dict[str, None] = {}
     for path, split in _files(source, annotations):
         held = _read(path)
-        categories = {one["id"]: str(one["name"]) for one in held["categories"]}
+        categories = _categories(held, path)
         names |= dict.fromkeys(categories.values())
         for entry in _entries(held, categories, path, split, pictures, faults):
             known = entries.setdefault(entry.path, entry)
@@ -82,6 +82,14 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(held)
 
 
+def _categories(held: dict[str, Any], path: Path) -> dict[int, str]:
+    try:
+        return {one["id"]: str(one["name"]) for one in held["categories"]}
+    except (KeyError, TypeError) as error:
+        message = f"is no COCO JSON: a category has no id or name ({error!r})"
+        raise DataError(message, where=str(path), fix="check --source and --layout") from error
+
+
 def _entries(
     held: dict[str, Any],
     categories: dict[int, str],
@@ -95,13 +103,14 @@ def _entries(
     for image in held["images"]:
         try:
             where = f"{path.name}, image {image['id']}"
+            shape = (int(image["height"]), int(image["width"])) if "height" in image and "width" in image else None
             found = pictures.find(str(image["file_name"]), split=split, where=where)
-        except KeyError as error:
-            faults.add(DataError(f"an image has no {error}", where=str(path), fix="mend it", code="annotation"))
+        except (KeyError, TypeError, ValueError) as error:
+            message = f"an image has no id, name or size ({error!r})"
+            faults.add(DataError(message, where=str(path), fix="mend it, or --skip-bad", code="annotation"))
         except DataError as error:
             faults.add(error)
         else:
-            shape = (int(image["height"]), int(image["width"])) if "height" in image and "width" in image else None
             name = found.relative_to(pictures.source).as_posix()
             entries.append(Entry(name, found, boxes=tuple(boxes[image["id"]]), split=split, shape=shape))
     return entries
@@ -117,14 +126,15 @@ def _boxes(held: dict[str, Any], categories: dict[int, str], path: Path, faults:
         where = f"{path.name}, annotation {one.get('id', '?')}"
         try:
             x, y, width, height = (float(value) for value in one["bbox"])
-            category = categories[one["category_id"]]
+            category, image = categories[one["category_id"]], one["image_id"]
+            listed = image in images
         except (KeyError, TypeError, ValueError) as error:
-            message = f"has no box of a declared category ({error!r})"
+            message = f"has no box of a declared category in an image ({error!r})"
             faults.add(DataError(message, where=where, fix="mend it, or --skip-bad", code="annotation"))
             continue
-        if one["image_id"] not in images:
-            message = f"names the image {one['image_id']}, which is not listed"
+        if not listed:
+            message = f"names the image {image}, which is not listed"
             faults.add(DataError(message, where=where, fix="list it, or --skip-bad", code="missing_image"))
             continue
-        boxes[one["image_id"]].append(Box(category, x, y, x + width, y + height))
+        boxes[image].append(Box(category, x, y, x + width, y + height))
     return boxes
