@@ -1,13 +1,13 @@
 """Whether words find what the simulator put there: a checkpoint of the demo's road, on scenes that it has never seen.
 
-``python benchmarks/retrieval_truth.py`` takes the checkpoint that `make demo` left, simulates airports, ports and cities
-with other seeds, tiles them as the demo does, and embeds the small tiles. Searching for aircraft should rank tiles that
-hold one above those that hold none: the area under the curve, over a whole archive, within the airport's scene, and
-within the least box that holds all aircraft, where nearly all that looks like one is near one; means over archives.
-How many there are is asked of the demo's answerer and held against the truth.
+``python benchmarks/retrieval_truth.py`` takes the checkpoint that `make demo` left, simulates airports, ports and
+cities with other seeds, tiles them as the demo does, and embeds the small tiles. Searching for aircraft should rank
+tiles that hold one above those that hold none: the area under the curve, over a whole archive, within the airport's
+scene, and within the least box that holds all aircraft, where nearly all that looks like one is near one; means over
+archives. How many there are is asked of the demo's answerer and held against the truth.
 
-``--scenes N`` walks the demo's road on N scenes of each kind first, with the same settings, and tells what more data
-gives; its figures are recorded with the number of scenes in their names.
+``--scenes N`` pretrains on N scenes of each kind first, by the demo's settings, and tells what more data gives; its
+figures are recorded with the number of scenes in their names.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def area_under_curve(hits: list[Hit], aircraft: dict[str, int]) -> float:
 
 
 def walked(folder: str, scenes: int) -> Workspace:
-    """Walk the demo's road up to its answerer, on so many scenes of each kind."""
+    """Walk the demo's road up to its pretrained checkpoint, on so many scenes of each kind."""
     configs = Path(folder, "configs")
     shutil.copytree(ROOT / "jobs" / "configs", configs)
     with (configs / "simulate-demo.yaml").open("a") as file:
@@ -92,9 +92,17 @@ def walked(folder: str, scenes: int) -> Workspace:
     with connected():
         for stage in road(workspace.root, (), configs):
             stage.job(stage.settings)
-            if stage.name == "finetune-vqa":
-                return workspace
-    raise AssertionError("the road has an answerer")
+            if stage.name == "pretrain":
+                break
+    return workspace
+
+
+def counted(answerer: Path, rows: list[dict[str, Any]], aircraft: dict[str, int]) -> list[tuple[int, int]]:
+    """Return how many aircraft each tile holds, and how many an answerer counts; nothing where there is none."""
+    if not answerer.exists():
+        return []
+    answers = models.load(answerer).answer([row["view"] for row in rows], [QUESTION] * len(rows), COUNTS)
+    return [(aircraft[row["tile_id"]], int(said.answer)) for row, said in zip(rows, answers, strict=True)]
 
 
 def searched(trained: Path, seed: int) -> dict[str, Any]:
@@ -113,15 +121,12 @@ def searched(trained: Path, seed: int) -> dict[str, Any]:
         found = {"": everywhere}
         for place, entries in {"_in_scene": at_airports, "_in_box": with_aircraft}.items():
             found[place] = archive.search(query, len(archive), Filters(scales=("S",), bbox=box_around(entries)))
-        asked = rows[:: max(1, len(rows) // 200)]
-        answers = models.load(trained / "vqa" / "checkpoint").answer(
-            [row["view"] for row in asked], [QUESTION] * len(asked), COUNTS
-        )
+        counts = counted(trained / "vqa" / "checkpoint", rows[:: max(1, len(rows) // 200)], aircraft)
     return {
         "areas": {place: area_under_curve(hits, aircraft) for place, hits in found.items()},
         "tiles": {place: len(hits) for place, hits in found.items()},
         "with_aircraft": len(with_aircraft),
-        "counts": [(aircraft[row["tile_id"]], int(said.answer)) for row, said in zip(asked, answers, strict=True)],
+        "counts": counts,
     }
 
 
@@ -134,19 +139,22 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runs = (walked(folder, given.scenes).local() if given.scenes else given.workspace.resolve()) / "runs"
-        if not (runs / "vqa" / "checkpoint").exists():
-            print(f"retrieval_truth: no checkpoints in {runs}: run `make demo` first, or give --scenes. Not measured.")
+        if not (runs / "pretrain" / "checkpoint").exists():
+            print(f"retrieval_truth: no checkpoint in {runs}: run `make demo` first, or give --scenes. Not measured.")
             return
         archives = [searched(runs, seed) for seed in given.seeds]
     pairs = [pair for archive in archives for pair in archive.pop("counts")]
-    detail = {
+    detail: dict[str, Any] = {
         "query": QUERY,
         "archives": dict(zip(given.seeds, archives, strict=True)),
-        "counts_asked": len(pairs),
-        "counts_right": sum(true == said for true, said in pairs) / len(pairs),
-        "counts_right_by_most_frequent": Counter(true for true, _ in pairs).most_common(1)[0][1] / len(pairs),
-        "truth_said_times": sorted([true, said, times] for (true, said), times in Counter(pairs).items()),
     }
+    if pairs:
+        detail |= {
+            "counts_asked": len(pairs),
+            "counts_right": sum(true == said for true, said in pairs) / len(pairs),
+            "counts_right_by_most_frequent": Counter(true for true, _ in pairs).most_common(1)[0][1] / len(pairs),
+            "truth_said_times": sorted([true, said, times] for (true, said), times in Counter(pairs).items()),
+        }
     print(detail)
     trained_on = f"_{len(DEMO_KINDS) * given.scenes}_scenes" if given.scenes else ""
     for place in ("", "_in_scene", "_in_box"):
