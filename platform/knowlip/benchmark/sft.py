@@ -14,7 +14,7 @@ from typing import Any
 
 from knowlip.benchmark.content import LEAST_SHARE, Content
 from knowlip.captioning.positions import region_name
-from knowlip.captioning.wording import joined, spoken
+from knowlip.captioning.wording import counted, joined, plural, spoken
 
 __all__ = ["KINDS", "TARGET_CLASSES", "captions", "classification", "questions"]
 
@@ -48,7 +48,6 @@ _CAPTIONS = (
     "The number of targets is {total}: {placed}.",
     "Region by region, the image holds: {by_region}.",
 )
-_PLURALS = {"aircraft": "aircraft"}
 
 
 def classification(content: Content) -> str | None:
@@ -71,8 +70,8 @@ def captions(content: Content, *, tile_id: str, seed: int) -> list[str]:
         return []
     counts, regions = content.counts, _regions(content)
     fields = {
-        "placed": joined([f"{_counted(n, kind)} in the {joined(regions[kind])}" for kind, n in counts.items()]),
-        "things": joined([_counted(number, kind) for kind, number in counts.items()]),
+        "placed": joined([f"{counted(n, kind)} in the {joined(regions[kind])}" for kind, n in counts.items()]),
+        "things": joined([counted(number, kind) for kind, number in counts.items()]),
         "where": "; ".join(f"{kind} in the {joined(regions[kind])}" for kind in counts),
         "are": "is" if next(iter(counts.values())) == 1 else "are",
         "total": spoken(len(content.targets)),
@@ -116,7 +115,7 @@ def _askable(content: Content) -> Iterator[tuple[str, str, str]]:
     counts = content.counts
     for kind in _asked_about(content, counts):
         if counts.get(kind, 0) <= MOST_COUNTED:
-            yield "count", _plural(kind), str(counts.get(kind, 0))
+            yield "count", plural(kind), str(counts.get(kind, 0))
     if content.categories or content.source != "annotated":
         # Masks say nothing about targets.
         yield "category", "", ", ".join(sorted(counts)) or "none"
@@ -151,16 +150,5 @@ def _regions(content: Content) -> dict[str, list[str]]:
 def _region_by_region(content: Content) -> Iterator[str]:
     held = Counter(content.targets)
     for spot in sorted({region for _, region in content.targets}):
-        here = [_counted(held[kind, spot], kind) for kind in content.counts if held[kind, spot]]
+        here = [counted(held[kind, spot], kind) for kind in content.counts if held[kind, spot]]
         yield f"in the {region_name(spot)} {joined(here)}"
-
-
-def _plural(kind: str) -> str:
-    """Write several of a kind; a type's name (``A320/321``) takes no ending."""
-    if any(letter.isdigit() or letter.isupper() for letter in kind):
-        return f"{kind} targets"
-    return _PLURALS.get(kind, f"{kind}s")
-
-
-def _counted(number: int, kind: str) -> str:
-    return f"{spoken(number)} {kind if number == 1 else _plural(kind)}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 
 from knowlip.benchmark.content import Content
+from knowlip.captioning.wording import plural
 
 __all__ = ["templated"]
 
 _CENTRE = 5
 _MANY = 10
-_PLURALS = {"aircraft": "aircraft"}
 _COUNTED = 3
 
 
@@ -53,8 +53,7 @@ def _listed(kinds: list[str], rng: random.Random, where: str) -> str:
 def _number(number: int, kind: str, rng: random.Random) -> str:
     if number == 1:
         return f"one {kind}"
-    plural = _PLURALS.get(kind, f"{kind}s")
-    return f"{rng.choice(('many', 'a lot of'))} {plural}" if number > _MANY else f"{number} {plural}"
+    return f"{rng.choice(('many', 'a lot of')) if number > _MANY else number} {plural(kind)}"
 
 
 def _are(number: int) -> str:

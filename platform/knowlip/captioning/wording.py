@@ -10,11 +10,10 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
-__all__ = ["counted", "joined", "metres", "sentence", "share", "spoken"]
+__all__ = ["counted", "joined", "metres", "plural", "sentence", "share", "spoken"]
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_PLURALS = {"aircraft": "aircraft", "vessel": "vessels", "compact structure": "compact structures"}
 
 
 def sentence(templates: str | Sequence[str], fields: Mapping[str, object], rng: random.Random) -> str:
@@ -40,10 +39,16 @@ def spoken(count: int) -> str:
     return _SMALL[count] if 0 <= count < len(_SMALL) else str(count)
 
 
+def plural(noun: str) -> str:
+    """Write several of a kind; a type's name (``A320/321``) takes no ending."""
+    if any(letter.isdigit() or letter.isupper() for letter in noun):
+        return f"{noun} targets"
+    return noun if noun == "aircraft" else f"{noun}s"
+
+
 def counted(count: int, noun: str) -> str:
     """Write a number of things: ``one vessel``, ``14 buildings``."""
-    plural = _PLURALS.get(noun, f"{noun}s")
-    return f"{spoken(count)} {noun if count == 1 else plural}"
+    return f"{spoken(count)} {noun if count == 1 else plural(noun)}"
 
 
 def joined(parts: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from knowlip.benchmark.layouts.entry import Box, Entry, Listing, pictures_below
+from knowlip.benchmark.layouts.entry import IMAGE_SUFFIXES, Box, Entry, Listing, pictures_below
 from knowlip.errors import DataError
 
 __all__ = ["Pictures", "detection_listing", "fitted"]
@@ -40,7 +40,7 @@ class Pictures:
             DataError: There is none (code ``missing_image``), or several fit (``ambiguous_image``).
         """
         wanted = PurePosixPath(named.replace("\\", "/"))
-        stem = wanted.stem if wanted.suffix.lower() in _SUFFIXES else wanted.name
+        stem = wanted.stem if wanted.suffix.lower() in IMAGE_SUFFIXES else wanted.name
         found = self._by_stem.get(stem, [])
         if len(found) > 1:
             exact = [path for path in found if path.relative_to(self.source).as_posix().endswith(wanted.as_posix())]
@@ -61,9 +61,6 @@ class Pictures:
                 code="ambiguous_image",
             )
         return found[0]
-
-
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 
 def detection_listing(source: Path, entries: Iterable[Entry], categories: Iterable[str] = ()) -> Listing:
