@@ -21,7 +21,6 @@ def record(
     target: float | None = None,
     better: Literal["higher", "lower"] = "higher",
     detail: dict[str, Any] | None = None,
-    results: Path = RESULTS,
 ) -> None:
     """Print a figure beside its target, and append it.
 
@@ -32,7 +31,6 @@ def record(
         target: What it should reach.
         better: Which way is better.
         detail: What one needs to know to compare it.
-        results: The file to append to.
     """
     figure = {
         "benchmark": benchmark,
@@ -45,7 +43,7 @@ def record(
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with results.open("a", encoding="utf-8") as stream:
+    with RESULTS.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(figure, ensure_ascii=False) + "\n")
     reached = "" if target is None else f"  (target {target:g}, {better} is better)"
     print(f"{benchmark}: {metric} = {value:.4g}{reached}")

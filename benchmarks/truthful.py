@@ -72,27 +72,22 @@ class TruthfulTile:
     facts: Facts
 
 
-def truthful_tiles(count: int, *, seed: int = 0, distinct: bool = False) -> list[TruthfulTile]:
+def truthful_tiles(count: int, *, seed: int = 0) -> list[TruthfulTile]:
     """Simulate tiles.
 
     Args:
         count: How many.
         seed: Decides them; the first ones of a longer list are the same.
-        distinct: No two with the same facts.
     """
     tiles: list[TruthfulTile] = []
-    seen: set[Facts] = set()
     random = np.random.default_rng(seed)
     illumination = Illumination(wavelength_m=0.0555, incidence_deg=38.0, polarisation="HH")
     while len(tiles) < count:
         facts = _drawn_facts(random)
-        if distinct and facts in seen:
-            continue
         drawn = (_drawn(facts, random) for _ in range(_TRIES))
         canvas = next((found for found in drawn if found is not None), None)
         if canvas is None:
             continue  # so many of that size hardly find room there
-        seen.add(facts)
         amplitude, _ = image(canvas, illumination, LOOKS)
         grey = np.clip(amplitude * _GREY_AT_ONE, 1, 255).astype(np.uint8)
         tiles.append(TruthfulTile(f"simulated-{seed}-{len(tiles):05d}", _png(grey), facts))

@@ -22,7 +22,6 @@ __all__ = [
     "Question",
     "SearchRequest",
     "Status",
-    "TileId",
     "Words",
 ]
 

@@ -30,22 +30,19 @@ MOST_DETECTIONS = 100
 """The likeliest detections of an image and category that count, as in COCO."""
 
 
-def detection_record(
-    given: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]], *, overlap: float = OVERLAP
-) -> dict[str, Any]:
+def detection_record(given: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a record of one image: for each category its ``truths`` and the ``scores`` and ``right`` of detections.
 
     Args:
         given: Detections with ``category``, ``box`` (xmin, ymin, xmax, ymax) and ``score``.
         right: True boxes with ``category`` and ``box``.
-        overlap: From which intersection over union a detection is right.
     """
     names = sorted({str(one["category"]) for one in (*given, *right)})
     if not names:
         return {"categories": {}}
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(_image(right, names), _image(given, names), "bbox")
-        _fix(evaluation, images=1, categories=len(names), overlap=overlap)
+        _fix(evaluation, images=1, categories=len(names))
         evaluation.evaluate()
     categories = {}
     for name, found in zip(names, evaluation.evalImgs, strict=True):
@@ -74,7 +71,7 @@ def detection_scores(records: Sequence[Record]) -> dict[str, float]:
         return {}
     images = max(map(len, occurring))
     evaluation = COCOeval(iouType="bbox")
-    _fix(evaluation, images=images, categories=len(occurring), overlap=OVERLAP)
+    _fix(evaluation, images=images, categories=len(occurring))
     # By category and then by image; where an image holds nothing of a category, pycocotools expects none.
     evaluation.evalImgs = [
         _matched(parts[place]) if place < len(parts) else None for parts in occurring for place in range(images)
@@ -122,11 +119,11 @@ def _image(boxes: Sequence[Mapping[str, Any]], names: Sequence[str]) -> COCO:
     return held
 
 
-def _fix(evaluation: COCOeval, *, images: int, categories: int, overlap: float) -> None:
+def _fix(evaluation: COCOeval, *, images: int, categories: int) -> None:
     """Set what is evaluated: one overlap, boxes of any size."""
     parameters = evaluation.params
     parameters.imgIds, parameters.catIds = list(range(images)), list(range(categories))
-    parameters.iouThrs, parameters.maxDets = np.array([overlap]), [MOST_DETECTIONS]
+    parameters.iouThrs, parameters.maxDets = np.array([OVERLAP]), [MOST_DETECTIONS]
     parameters.areaRng, parameters.areaRngLbl = [[0.0, float("inf")]], ["all"]
 
 

@@ -17,6 +17,9 @@ from knowlip.benchmark.metrics.records import Record, Scorer
 
 __all__ = ["Interval", "differences", "intervals"]
 
+_RESAMPLES = 200
+"""How often groups are drawn."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -37,21 +40,20 @@ class Interval:
         return f"{self.value:.3f}" + (f" ({self.low:.3f} to {self.high:.3f})" if self.low < self.high else "")
 
 
-def intervals(records: Sequence[Record], score: Scorer, *, resamples: int = 200, seed: int = 0) -> dict[str, Interval]:
+def intervals(records: Sequence[Record], score: Scorer, *, seed: int = 0) -> dict[str, Interval]:
     """Return every figure with its percentile bootstrap interval.
 
     Args:
         records: One an example; those of one ``group`` (by default, of one ``example_id``) are drawn together.
         score: What the figures are.
-        resamples: How often groups are drawn.
         seed: The same seed gives the same intervals.
     """
     groups = _grouped(records)
-    return _bootstrap(sorted(groups), lambda names: score(_drawn(groups, names)), resamples, seed)
+    return _bootstrap(sorted(groups), lambda names: score(_drawn(groups, names)), seed)
 
 
 def differences(
-    first: Sequence[Record], second: Sequence[Record], score: Scorer, *, resamples: int = 200, seed: int = 0
+    first: Sequence[Record], second: Sequence[Record], score: Scorer, *, seed: int = 0
 ) -> dict[str, Interval]:
     """Return how far the first's figures lie above the second's, with their paired bootstrap intervals.
 
@@ -59,7 +61,6 @@ def differences(
         first: What one model gave, as for `intervals`.
         second: What another gave for the same groups.
         score: What the figures are; those that both have are compared.
-        resamples: How often groups are drawn.
         seed: The same seed gives the same intervals.
 
     Raises:
@@ -73,7 +74,7 @@ def differences(
         above, below = score(_drawn(ones, names)), score(_drawn(others, names))
         return {name: value - below[name] for name, value in above.items() if name in below}
 
-    return _bootstrap(sorted(ones), apart, resamples, seed)
+    return _bootstrap(sorted(ones), apart, seed)
 
 
 def _grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -88,12 +89,12 @@ def _drawn(groups: dict[str, list[Record]], names: Sequence[str]) -> list[Record
 
 
 def _bootstrap(
-    names: Sequence[str], figures: Callable[[Sequence[str]], dict[str, float]], resamples: int, seed: int
+    names: Sequence[str], figures: Callable[[Sequence[str]], dict[str, float]], seed: int
 ) -> dict[str, Interval]:
     """Return what the figures are of all groups, and between which values they lie in most resamples of them."""
     rng = np.random.default_rng(seed)
     drawn: dict[str, list[float]] = defaultdict(list)
-    for _ in range(resamples):
+    for _ in range(_RESAMPLES):
         chosen = rng.choice(len(names), size=len(names)).tolist() if names else []
         for name, value in figures([names[index] for index in chosen]).items():
             drawn[name].append(value)
