@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from ray.serve.config import BackpressureConfig
 
 from knowlip.workspace import Workspace
 
-__all__ = ["RetrievalSettings", "ServeSettings", "VqaSettings"]
+__all__ = ["RetrievalSettings", "RunName", "SearchSettings", "ServeSettings", "VqaSettings"]
 
-_NAME = r"^[\w.-]+$"
+RunName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
+"""A training run's name: its folder below ``runs/``."""
 
 
 class ServeSettings(BaseSettings):
@@ -40,8 +41,6 @@ class ServeSettings(BaseSettings):
     """Requests that may wait for a model; more are answered 503."""
     timeout_s: float = Field(30, gt=0)
     """How long a request may take, seconds; then it is answered 504."""
-    follow_s: float = Field(30, ge=0)
-    """How often to look for an index by a newer checkpoint and go over to it, seconds; 0 never does."""
     api_keys_file: str | None = None
     """File of SHA-256 hashes of API keys in hex, one a line; keys themselves come from KNOWLIP_API_KEYS alone."""
     requests_per_minute: int = Field(600, ge=1)
@@ -105,15 +104,22 @@ class ServeSettings(BaseSettings):
         }
 
 
-class RetrievalSettings(ServeSettings):
+class SearchSettings(ServeSettings):
+    """What every application takes that searches."""
+
+    follow_s: float = Field(30, ge=0)
+    """How often to look for an index by a newer checkpoint and go over to it, seconds; 0 never does."""
+
+
+class RetrievalSettings(SearchSettings):
     """Search over an archive."""
 
-    run: str | None = Field(None, pattern=_NAME)
+    run: RunName | None = None
     """Training run whose checkpoint embeds the queries; by default the one that the index was made with."""
 
 
 class VqaSettings(ServeSettings):
     """Questions and captions."""
 
-    run: str | None = Field(None, pattern=_NAME)
+    run: RunName | None = None
     """Training run whose checkpoint answers; by default ``vqa`` where it was trained, else ``pretrain``."""

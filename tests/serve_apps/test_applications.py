@@ -35,6 +35,22 @@ def test_wrong_arguments_are_refused(module, served_workspace, args):
         build(module.app, {"workspace": served_workspace.root, **args})
 
 
+@pytest.mark.parametrize(
+    ("module", "args"),
+    [
+        (vqa, {"follow_s": "1"}),
+        (vqa, {"run": "../x"}),
+        (retrieval, {"run": "a b"}),
+        (archive, {"vqa_run": "a/b"}),
+        (archive, {"search_run": ""}),
+    ],
+)
+def test_what_would_do_nothing_or_lead_elsewhere_is_refused(module, served_workspace, args):
+    """Nothing is followed where nothing is searched, and a run is named by its folder alone."""
+    with pytest.raises(ValidationError, match=next(iter(args))):
+        build(module.app, {"workspace": served_workspace.root, **args})
+
+
 def test_what_is_missing_is_refused_before_anything_starts(served_workspace, tmp_path):
     empty = {"workspace": str(tmp_path)}
     with pytest.raises(WorkspaceError, match="run the index job first"):
