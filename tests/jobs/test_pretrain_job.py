@@ -34,7 +34,7 @@ VALUES: dict[str, Any] = {
     "optimisation": {"learning_rate": 2e-3, "warmup_steps": 2},
     "train": {"batch_size": 8, "log_every": 2},
     "scio": {"phase_epochs": [1, 1, 1], "unit_rows": 16, "max_new_tokens": 8},
-    "scaling": {"workers": 2},
+    "scaling": {"workers": 1},
 }
 
 
