@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 class Batched(Generic[Request, Result]):
-    """A computation of many that is asked for one by one, and takes all that wait when its turn comes.
+    """A computation of many that is asked for one by one or several at once, and takes all that wait at its turn.
 
     `ray.serve.batch` closes a batch a few milliseconds after its first request, whether or not the one before is still
     computed. A model that takes longer than that would compute most of a crowd's requests singly.
@@ -32,11 +32,27 @@ class Batched(Generic[Request, Result]):
 
     async def __call__(self, request: Request) -> Result:
         """Return the result of one request; who no longer waits for it costs nothing."""
+        return await self._placed(request)
+
+    async def each(self, requests: Sequence[Request]) -> list[Result]:
+        """Return the results of several requests, which take their places one behind the other.
+
+        What is left of them costs nothing once one failed, or nobody waits for them any more.
+        """
+        results = [self._placed(request) for request in requests]
+        try:
+            return await asyncio.gather(*results)
+        finally:
+            for result in results:
+                result.cancel()
+
+    def _placed(self, request: Request) -> asyncio.Future[Result]:
+        """Let a request wait for its turn."""
         result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, result))
         if self._working is None or self._working.done():
             self._working = asyncio.create_task(self._work())
-        return await result
+        return result
 
     async def _work(self) -> None:
         while self._waiting:

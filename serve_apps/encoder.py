@@ -75,10 +75,10 @@ class Encoder:
         self._looked = time.monotonic()
         self._looking: asyncio.Task[None] | None = None
 
-    async def text(self, text: str) -> Embedded:
-        """Return the embedding of a text, and how many tokens were read."""
+    async def texts(self, texts: list[str]) -> list[Embedded]:
+        """Return the embeddings of texts, and how many tokens were read of each."""
         self._look()
-        return await self._texts(text)
+        return await self._texts.each(texts)
 
     async def query(self, query: str) -> Embedded:
         """Return the embedding of what a query searches for."""
@@ -90,9 +90,9 @@ class Encoder:
         self._look()
         return await self._images(image)
 
-    async def match(self, pair: Pair) -> float:
-        """Return the probability that a text describes its image (image-text matching)."""
-        return await self._pairs(pair)
+    async def matches(self, images: list[Picture], text: str) -> list[float]:
+        """Return the probability that a text describes an image (image-text matching), for each image."""
+        return await self._pairs.each([Pair(image, text) for image in images])
 
     def version(self) -> Version:
         """Return the index that embeddings belong to now."""

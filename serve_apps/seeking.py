@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowlip.archive import Filters, Hit
-from serve_apps.messages import Embedded, Pair
+from serve_apps.messages import Embedded
 from serve_apps.problems import Problem
 from serve_apps.services import Services
 
@@ -80,7 +80,7 @@ async def seek(
         return [Found(hit) for hit in await services.ask(services.index.search, query, k, filters)]
     hits: list[Hit] = await services.ask(services.index.search, query, max(k, _RERANKED), filters)
     views = await services.ask(services.index.pictures, [hit.entry for hit in hits[:_RERANKED]])
-    matches = await asyncio.gather(*(services.ask(services.encoder.match, Pair(view, rerank_by)) for view in views))
+    matches = await services.ask(services.encoder.matches, views, rerank_by)
     near = [Found(hit, match) for hit, match in zip(hits, matches, strict=False)]
     near.sort(key=lambda found: found.match, reverse=True)
     return [*near, *(Found(hit) for hit in hits[_RERANKED:])][:k]

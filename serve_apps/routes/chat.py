@@ -17,7 +17,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve_apps.messages import Asked, Said
+from serve_apps.messages import Asked, Embedded, Said
 from serve_apps.problems import PROBLEMS, Problem
 from serve_apps.schemas import Words
 from serve_apps.services import Services
@@ -126,7 +126,8 @@ def chat_routes(services: Services) -> APIRouter:
             """Embed texts: unit vectors in the space of the images."""
             _check_model(asked.model)
             texts = [asked.input] if isinstance(asked.input, str) else asked.input
-            found = await asyncio.gather(*(services.ask(services.encoder.text, text) for text in texts))
+            # All in one call: each would take a place in the encoder's queue, which may be shorter than the list.
+            found: list[Embedded] = await services.ask(services.encoder.texts, texts)
             coded = [_coded(one.vector, asked.encoding_format) for one in found]
             tokens = sum(one.tokens for one in found)
             data = [{"object": "embedding", "index": place, "embedding": code} for place, code in enumerate(coded)]

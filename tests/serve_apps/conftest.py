@@ -34,7 +34,7 @@ def address(ray_cluster, served_workspace):
     vqa_alone = vqa.app(VqaSettings(**slots))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("KNOWLIP_API_KEYS", KEY)
-        behind_keys = retrieval.app(RetrievalSettings(**slots, requests_per_minute=20))
+        behind_keys = retrieval.app(RetrievalSettings(**slots, requests_per_minute=20, queue=8))
     everything = archive.app(archive.ArchiveSettings(**slots, follow_s=0.5))
     serve.run_many(
         [

@@ -90,6 +90,39 @@ def test_who_no_longer_waits_is_not_computed_for():
     assert recorder.batches == [[0], [2]]
 
 
+def test_several_at_once_take_their_places_and_come_back_in_order():
+    recorder = Recorder()
+    recorder.go.set()
+
+    async def crowd() -> list[object]:
+        batched = Batched(recorder, asyncio.Lock(), most=4)
+        return await asyncio.gather(batched.each(range(6)), batched(6), batched.each([]))
+
+    assert asyncio.run(crowd()) == [[0, 10, 20, 30, 40, 50], 60, []]
+    assert recorder.batches == [[0, 1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["nobody waits", "one failed"])
+def test_what_is_left_of_several_costs_nothing_once_it_is_of_no_use(left):
+    recorder = Recorder()
+
+    async def crowd() -> int:
+        batched = Batched(recorder, asyncio.Lock(), most=2)
+        several = asyncio.create_task(batched.each([0, 1 if left else -1, 2, 3, 4]))
+        await started(recorder, 1)
+        if left:
+            several.cancel()
+        here = asyncio.create_task(batched(5))
+        await asyncio.sleep(0)
+        recorder.go.set()
+        with pytest.raises(asyncio.CancelledError if left else ValueError):
+            await several
+        return await here
+
+    assert asyncio.run(crowd()) == 50
+    assert 4 not in [number for batch in recorder.batches for number in batch]
+
+
 def test_computations_that_share_a_turn_never_run_at_once():
     recorder = Recorder()
     recorder.go.set()

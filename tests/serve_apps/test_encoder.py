@@ -82,7 +82,7 @@ def test_only_texts_are_counted(workspace, tables):
     image = tables["los"]["view"][0].as_py()
 
     async def ask():
-        return await asyncio.gather(held.text("ships in a harbour"), held.text("ships"), held.image(image))
+        return await asyncio.gather(held.texts(["ships in a harbour", "ships"]), held.image(image))
 
-    long, short, pictured = asyncio.run(ask())
+    (long, short), pictured = asyncio.run(ask())
     assert long.tokens > short.tokens > pictured.tokens == 0

@@ -54,6 +54,12 @@ def test_embeddings_are_the_models(client, tiny_checkpoint, form):
     assert reply.usage.prompt_tokens > len(texts)
 
 
+def test_more_texts_than_may_wait_are_embedded_as_one_request(address):
+    client = openai.OpenAI(base_url=f"{address}/keys/v1", api_key=KEY, max_retries=0)
+    texts = [f"{number} ships in a harbour" for number in range(256)]
+    assert len(client.embeddings.create(model="knowlip", input=texts).data) == 256
+
+
 def test_the_model_is_listed(client):
     assert [model.id for model in client.models.list()] == ["knowlip"]
     assert client.models.retrieve("knowlip").object == "model"
