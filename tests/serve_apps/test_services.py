@@ -76,6 +76,7 @@ ray.shutdown()
 """
 
 
+@pytest.mark.slow
 def test_an_image_that_is_gone_is_not_found_in_the_fast_mode_either(tmp_path, write_tiles, tiny_checkpoint):
     """With the switch for more throughput that the documentation names, on a cluster that was started with it."""
     workspace = Workspace(str(tmp_path / "workspace"))
