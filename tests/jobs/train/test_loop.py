@@ -64,28 +64,18 @@ def errors(workspace: Workspace) -> dict[str, dict[int, float]]:
 
 
 @pytest.mark.ray
-def test_the_test_split_is_looked_at_only_for_weights_that_may_be_kept(
+def test_the_best_is_chosen_and_tested_among_what_is_saved_and_the_next_phase_has_all_its_epochs(
     ray_cluster: None, make_plan: MakePlan, plane_task: Any, tested: Workspace
 ) -> None:
-    task = plane_task(said=(3.0, 90.0, 5.0, 3.0, 91.0, 1.0, 92.0))  # errors of val, and of test after 3, 3 and 1
-    changes = {"splits": ("train", "val", "test"), "epochs": 4, "train": {**WHOLE, "keep": "best"}}
-    fit(*make_plan(task, phase="chosen", **changes))
-    assert errors(tested) == {"val": {1: 3.0, 2: 5.0, 3: 3.0, 4: 1.0}, "test": {1: 90.0, 3: 91.0, 4: 92.0}}
-
-
-@pytest.mark.ray
-def test_the_best_is_chosen_among_what_is_saved_and_the_next_phase_has_all_its_epochs(
-    ray_cluster: None, make_plan: MakePlan, plane_task: Any, tested: Workspace
-) -> None:
-    task = plane_task(said=(3.0, 5.0, 90.0, 2.0, 6.0))  # val after 1, 2, then test, and val after 3 and 4
+    task = plane_task(said=(3.0, 5.0, 90.0, 2.0, 4.0, 91.0, 1.0, 6.0))  # val of six epochs, test after 2 and 4
     changes = {"splits": ("train", "val", "test"), "train": {**WHOLE, "keep": "best", "save_every": 2}}
-    best = fit(*make_plan(task, phase="first", epochs=4, all_epochs=6, **changes))
-    assert errors(tested) == {"val": {1: 3.0, 2: 5.0, 3: 2.0, 4: 6.0}, "test": {2: 90.0}}
-    assert int(state(best)["seen"]) == 2
-    last = fit(*make_plan(phase="second", first_epoch=4, epochs=2, all_epochs=6, start=best, train=WHOLE))
-    assert int(state(last)["seen"]) == 4
+    best = fit(*make_plan(task, phase="first", epochs=6, all_epochs=8, **changes))
+    assert errors(tested) == {"val": {1: 3.0, 2: 5.0, 3: 2.0, 4: 4.0, 5: 1.0, 6: 6.0}, "test": {2: 90.0, 4: 91.0}}
+    assert int(state(best)["seen"]) == 4
+    last = fit(*make_plan(phase="second", first_epoch=6, epochs=2, all_epochs=8, start=best, train=WHOLE))
+    assert int(state(last)["seen"]) == 6
     rows = [row for row in collect(tested, "runs/plane").to_pylist() if row["phase"] == "second"]
-    assert {(row["epoch"], row["step"]) for row in rows if row["metric"] == "square"} == {(5, 5), (6, 6)}
+    assert {(row["epoch"], row["step"]) for row in rows if row["metric"] == "square"} == {(7, 7), (8, 8)}
 
 
 @pytest.mark.ray
