@@ -151,7 +151,7 @@ class Entry:
         """Return the tile as a GeoJSON feature (RFC 7946).
 
         Args:
-            geometry: The footprint as GeoJSON, where it was made already: of many at once, in a quarter of the time.
+            geometry: The footprint as GeoJSON, where it was made already, of many at once.
         """
         return {
             "type": "Feature",
