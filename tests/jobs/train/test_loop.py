@@ -64,6 +64,16 @@ def errors(workspace: Workspace) -> dict[str, dict[int, float]]:
 
 
 @pytest.mark.ray
+def test_the_test_split_is_looked_at_only_for_weights_that_may_be_kept(
+    ray_cluster: None, make_plan: MakePlan, plane_task: Any, tested: Workspace
+) -> None:
+    task = plane_task(said=(3.0, 90.0, 5.0, 3.0, 91.0, 1.0, 92.0))  # errors of val, and of test after 3, 3 and 1
+    changes = {"splits": ("train", "val", "test"), "epochs": 4, "train": {**WHOLE, "keep": "best"}}
+    fit(*make_plan(task, phase="chosen", **changes))
+    assert errors(tested) == {"val": {1: 3.0, 2: 5.0, 3: 3.0, 4: 1.0}, "test": {1: 90.0, 3: 91.0, 4: 92.0}}
+
+
+@pytest.mark.ray
 def test_the_best_is_chosen_and_tested_among_what_is_saved_and_the_next_phase_has_all_its_epochs(
     ray_cluster: None, make_plan: MakePlan, plane_task: Any, tested: Workspace
 ) -> None:
